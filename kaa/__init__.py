@@ -1,0 +1,1 @@
+"""Kaa: an IoT platform in one process."""

@@ -1,0 +1,1 @@
+"""The floor that every service stands on; knows none of them."""

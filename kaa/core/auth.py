@@ -1,0 +1,171 @@
+"""Who is asking: API keys and what their roles may."""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from .clock import Clock
+from .errors import Forbidden, Unauthenticated
+from .ids import Ids, is_same_secret
+
+log = structlog.get_logger(__name__)
+
+KEY_HEADER = "x-iamcore-api-key"
+_LONGEST_KEY = 512
+_CACHED_KEYS = 1024
+_CACHE_MS = 5_000
+
+
+class Role(StrEnum):
+    """What a key is for."""
+
+    ADMIN = "admin"
+    OPERATOR = "operator"
+    VIEWER = "viewer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRecord:
+    """A key as it is kept: never the key itself."""
+
+    id: str
+    hash: str
+    role: Role
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The one who asks; without a role he has shown no key, and was not asked for one."""
+
+    id: str
+    role: Role | None
+
+    def require_write(self) -> None:
+        """Raise Forbidden unless the role may change things."""
+        if self.role not in {Role.ADMIN, Role.OPERATOR}:
+            raise Forbidden("this key may read only")
+
+
+ANONYMOUS = Caller(id="", role=None)
+
+
+class KeyStore(Protocol):
+    """Where keys are kept."""
+
+    async def find(self, hash: str) -> KeyRecord | None:  # noqa: A002 - the word of the table
+        """Give the key with that hash."""
+
+    async def count(self) -> int:
+        """How many keys there are."""
+
+    async def add(self, record: KeyRecord) -> None:
+        """Keep a new key."""
+
+
+def key_hash(key: str) -> str:
+    """SHA-256 in hexadecimal; a fast hash is enough for 256 random bits."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+class Keys:
+    """Tells callers by their keys.
+
+    A key that was found is believed for five seconds without another look into the store; whoever removes one says
+    `forget`, so that this process refuses it at once.
+    """
+
+    def __init__(self, *, store: KeyStore, ids: Ids, clock: Clock) -> None:
+        self._store = store
+        self._ids = ids
+        self._clock = clock
+        self._cache: dict[str, tuple[KeyRecord, int]] = {}
+
+    async def caller(self, headers: Mapping[str, str]) -> Caller:
+        """Tell who sent these headers, or raise Unauthenticated; `x-iamcore-api-key` wins over `Authorization`."""
+        key = _presented(headers)
+        if key is None:
+            raise Unauthenticated(f"a key is needed: Authorization: Bearer <key>, or {KEY_HEADER}: <key>")
+        record = await self._find(key) if len(key) <= _LONGEST_KEY else None
+        if record is None:
+            raise Unauthenticated("the key is not valid")
+        return Caller(id=record.id, role=record.role)
+
+    async def make(self, role: Role) -> tuple[KeyRecord, str]:
+        """Make and keep a key; this is the only time that the key itself is seen."""
+        record, key = self._new(role)
+        await self._store.add(record)
+        return record, key
+
+    def forget(self) -> None:
+        """Look every key up again."""
+        self._cache.clear()
+
+    async def ensure_admin_key(self, path: Path) -> Path | None:
+        """Make an admin key if there is no key at all, and say where it lies."""
+        if await self._store.count():
+            return None
+        record, key = self._new(Role.ADMIN)
+        # The file first: a crash between the two leaves a file that the next start replaces, never a key nobody knows.
+        await asyncio.to_thread(_write_secret, path, key)
+        await self._store.add(record)
+        log.info("admin_key_made", path=str(path))
+        return path
+
+    def _new(self, role: Role) -> tuple[KeyRecord, str]:
+        key = self._ids.token(256)
+        record = KeyRecord(id=self._ids.uuid(), hash=key_hash(key), role=role, created_ms=self._clock.now_ms())
+        return record, key
+
+    async def _find(self, key: str) -> KeyRecord | None:
+        hashed = key_hash(key)
+        now = self._clock.monotonic_ms()
+        cached = self._cache.get(hashed)
+        if cached is not None and now < cached[1]:
+            return cached[0]
+        record = await self._store.find(hashed)
+        if record is None or not is_same_secret(record.hash, hashed):
+            self._cache.pop(hashed, None)
+            return None
+        # Only keys that exist are cached, so that guessing neither fills the cache nor hides a key made a moment ago.
+        if len(self._cache) >= _CACHED_KEYS:
+            del self._cache[next(iter(self._cache))]
+        self._cache[hashed] = (record, now + _CACHE_MS)
+        return record
+
+
+def _presented(headers: Mapping[str, str]) -> str | None:
+    key = headers.get(KEY_HEADER)
+    if key is not None and key.strip():
+        return _clean(key)
+    scheme, _, rest = headers.get("Authorization", "").strip().partition(" ")
+    return _clean(rest) if scheme.lower() == "bearer" and rest.strip() else None
+
+
+def _clean(key: str) -> str:
+    # aiohttp hands bytes that are no UTF-8 on as lone surrogates, which no key holds and no hash takes.
+    return key.strip().encode(errors="replace").decode()
+
+
+def _write_secret(path: Path, secret: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(secret + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
