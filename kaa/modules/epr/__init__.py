@@ -1,0 +1,1 @@
+"""EPR, the endpoint register: which endpoints there are, which version each speaks, and their metadata."""

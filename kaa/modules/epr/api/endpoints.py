@@ -1,0 +1,197 @@
+"""Endpoints over HTTP: registered, listed, deleted."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from kaa.core.dates import Date
+from kaa.core.errors import Conflict, InvalidInput, NotFound, Unavailable
+from kaa.core.http import Answer, Call, Camel, Route
+from kaa.protocols.names import ENDPOINT_ID, ENDPOINT_TOKEN, EndpointId
+
+from ..models import Endpoint, Relation
+from ..service import Register
+from ..service.relations import MAX_RELATIONS
+
+
+def is_none(value: object) -> bool:
+    """Whether there is nothing to show."""
+    return value is None
+
+
+GivenId = Annotated[str, StringConstraints(pattern=f"^{ENDPOINT_ID.pattern}$")]
+GivenToken = Annotated[str, StringConstraints(pattern=f"^{ENDPOINT_TOKEN.pattern}$")]
+
+
+class AppVersionName(Camel):
+    """An application version, by its name."""
+
+    name: str
+
+
+class NewRelation(Camel):
+    """A relation of a new endpoint: another one contains it (`from`), or it contains another one (`to`)."""
+
+    type: Literal["contains"]
+    from_: str | None = Field(None, alias="from")
+    to: str | None = None
+
+    @model_validator(mode="after")
+    def _has_one_end(self) -> Self:
+        if (self.from_ is None) == (self.to is None):
+            raise ValueError("exactly one of from and to is to be given")
+        return self
+
+
+class NewEndpoint(Camel):
+    """An endpoint to be registered; id and token are made up where they are not given."""
+
+    app_version: AppVersionName
+    metadata: dict[str, Any] | None = None
+    endpoint_token: GivenToken | None = None
+    endpoint_id: GivenId | None = None
+    relations: Annotated[tuple[NewRelation, ...], Field(max_length=MAX_RELATIONS)] = ()
+
+
+class AppVersionView(Camel):
+    """The version that an endpoint belongs to, and since when."""
+
+    name: str
+    registered_date: Date
+
+
+class EndpointView(Camel):
+    """An endpoint; metadata and filters only where they were asked for."""
+
+    endpoint_id: str
+    created_date: Date
+    app_version: AppVersionView
+    metadata: Annotated[dict[str, Any] | None, Field(exclude_if=is_none)] = None
+    metadata_updated_date: Annotated[Date | None, Field(exclude_if=is_none)] = None
+    filters: Annotated[list[str] | None, Field(exclude_if=is_none)] = None
+
+
+class RegisteredView(EndpointView):
+    """An endpoint that was registered, with its token, which is shown this once."""
+
+    token: str
+    status: str
+
+
+class EndpointIds(Camel):
+    """Endpoints, by their ids."""
+
+    endpoint_ids: Annotated[list[str], Field(max_length=1_000)]
+
+
+class DeletedView(Camel):
+    """How many endpoints were deleted, and which were not there."""
+
+    deleted: int
+    not_found: list[str]
+
+
+def routes(register: Register) -> list[Route]:
+    """Give all that can be asked for."""
+    api = _Api(register)
+    return [
+        Route(
+            method="POST",
+            path="/endpoints",
+            handler=api.post_endpoint,
+            summary="Register an endpoint",
+            body=NewEndpoint,
+            returns=RegisteredView,
+            status=201,
+            errors=(InvalidInput, NotFound, Conflict, Unavailable),
+        ),
+        Route(
+            method="DELETE",
+            path="/endpoints/{endpointId}",
+            handler=api.delete_endpoint,
+            summary="Delete an endpoint and its tokens",
+            status=204,
+            errors=(NotFound,),
+        ),
+        Route(
+            method="POST",
+            path="/endpoints/delete",
+            handler=api.delete_endpoints,
+            summary="Delete endpoints and their tokens",
+            body=EndpointIds,
+            returns=DeletedView,
+            errors=(InvalidInput,),
+        ),
+        Route(
+            method="GET",
+            path="/endpoints/{endpointId}/app-version",
+            handler=api.get_version,
+            summary="The version of an endpoint",
+            returns=AppVersionView,
+            errors=(NotFound,),
+        ),
+        Route(
+            method="PUT",
+            path="/endpoints/{endpointId}/app-version",
+            handler=api.put_version,
+            summary="Move an endpoint to another version of its application",
+            body=AppVersionName,
+            returns=AppVersionView,
+            errors=(InvalidInput, NotFound, Conflict),
+        ),
+    ]
+
+
+class _Api:
+    def __init__(self, register: Register) -> None:
+        self._register = register
+
+    async def post_endpoint(self, call: Call) -> Answer:
+        new: NewEndpoint = call.body
+        made = await self._register.register(
+            new.app_version.name,
+            endpoint_id=new.endpoint_id,
+            token=new.endpoint_token,
+            metadata=new.metadata,
+            relations=_related(new.relations),
+        )
+        seen = endpoint_view(made.endpoint)
+        body = RegisteredView(**dict(seen), token=made.token, status=made.token_status)
+        return Answer(body=body, location=f"/endpoints/{made.endpoint.id}")
+
+    async def delete_endpoint(self, call: Call) -> Answer:
+        await self._register.unregister(call.path["endpointId"])
+        return Answer()
+
+    async def delete_endpoints(self, call: Call) -> DeletedView:
+        wanted: EndpointIds = call.body
+        deleted, missing = await self._register.unregister_all(wanted.endpoint_ids)
+        return DeletedView(deleted=deleted, not_found=missing)
+
+    async def get_version(self, call: Call) -> AppVersionView:
+        return _version(await self._register.get(call.path["endpointId"]))
+
+    async def put_version(self, call: Call) -> AppVersionView:
+        wanted: AppVersionName = call.body
+        return _version(await self._register.move(call.path["endpointId"], wanted.name))
+
+
+def _related(views: Sequence[NewRelation]) -> Callable[[EndpointId], Sequence[Relation]]:
+    return lambda new: [Relation(one.type, EndpointId(one.from_ or new), EndpointId(one.to or new)) for one in views]
+
+
+def endpoint_view(found: Endpoint) -> EndpointView:
+    """Give an endpoint as it is shown."""
+    return EndpointView(
+        endpoint_id=found.id,
+        created_date=found.created_ms,
+        app_version=_version(found),
+        metadata=None if found.metadata is None else dict(found.metadata),
+        metadata_updated_date=found.metadata_updated_ms,
+        filters=None if found.filters is None else list(found.filters),
+    )
+
+
+def _version(found: Endpoint) -> AppVersionView:
+    return AppVersionView(name=found.app_version, registered_date=found.version_since_ms)

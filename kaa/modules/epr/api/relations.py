@@ -1,0 +1,91 @@
+"""Relations over HTTP."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from kaa.core.errors import Conflict, InvalidInput, NotFound
+from kaa.core.http import Answer, Call, Camel, Page, PageQuery, Route
+from kaa.protocols.names import EndpointId
+
+from ..models import Relation
+from ..service import Relations
+from ..service.relations import MAX_RELATIONS
+
+
+class RelationView(Camel):
+    """One endpoint contains another one."""
+
+    type: Literal["contains"]
+    from_: str = Field(alias="from")
+    to: str
+
+
+class RelationsQuery(PageQuery):
+    """Which relations are wanted: what the endpoint contains, what contains it (`!contains`), or both."""
+
+    relation: Literal["contains", "!contains"] | None = None
+
+
+_Many = Annotated[list[RelationView], Field(max_length=MAX_RELATIONS)]
+
+
+def routes(relations: Relations) -> list[Route]:
+    """Give all that can be asked for."""
+    api = _Api(relations)
+    return [
+        Route(
+            method="GET",
+            path="/endpoints/{endpointId}/relations",
+            handler=api.get_relations,
+            summary="The relations of an endpoint",
+            query=RelationsQuery,
+            returns=Page[RelationView],
+            errors=(InvalidInput, NotFound),
+        ),
+        Route(
+            method="PUT",
+            path="/relations/link",
+            handler=api.put_link,
+            summary="Relate endpoints",
+            body=_Many,
+            status=204,
+            errors=(InvalidInput, NotFound, Conflict),
+        ),
+        Route(
+            method="PUT",
+            path="/relations/unlink",
+            handler=api.put_unlink,
+            summary="Take relations away",
+            body=_Many,
+            status=204,
+            errors=(InvalidInput,),
+        ),
+    ]
+
+
+class _Api:
+    def __init__(self, relations: Relations) -> None:
+        self._relations = relations
+
+    async def get_relations(self, call: Call) -> Page[RelationView]:
+        query: RelationsQuery = call.query
+        found, total = await self._relations.find(
+            call.path["endpointId"], query.relation, offset=query.offset, limit=query.limit
+        )
+        content = [
+            RelationView.model_validate({"type": one.type, "from": one.from_id, "to": one.to_id}) for one in found
+        ]
+        return Page(content=content, total_elements=total)
+
+    async def put_link(self, call: Call) -> Answer:
+        await self._relations.link(_made(call.body))
+        return Answer()
+
+    async def put_unlink(self, call: Call) -> Answer:
+        await self._relations.unlink(_made(call.body))
+        return Answer()
+
+
+def _made(views: list[RelationView]) -> list[Relation]:
+    return [Relation(one.type, EndpointId(one.from_), EndpointId(one.to)) for one in views]
