@@ -1,0 +1,6 @@
+"""CM's tables."""
+
+from .clients import ClientRepository
+from .tokens import Event, TokenRepository
+
+__all__ = ["ClientRepository", "Event", "TokenRepository"]
