@@ -1,0 +1,1 @@
+"""KPC, the communication service: the embedded MQTT server of 1/KP. It answers devices, and is no broker."""

@@ -1,0 +1,1 @@
+"""The doors of KPC: thin shells over one service."""
