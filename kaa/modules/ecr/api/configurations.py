@@ -1,0 +1,185 @@
+"""Configurations of endpoints and of versions."""
+
+from typing import Any
+
+from pydantic import Field
+
+from kaa.core.errors import Conflict, InvalidInput, NotFound, PreconditionFailed, TooLarge, Unavailable
+from kaa.core.http import Answer, Call, Camel, Route
+
+from ..models import Configuration
+from ..service import Configurations
+from .views import BODY_FACTOR, ConfigurationView, NameQuery, view
+
+_OF_ENDPOINT = "/endpoints/{endpointId}/app-versions/{appVersionName}"
+_OF_VERSION = "/app-versions/{appVersionName}"
+_IDS_BYTES = 256 * 1024
+
+
+class BatchBody(Camel):
+    """One configuration for many endpoints, which are given by their versions."""
+
+    config_payload: Any
+    endpoints: dict[str, list[str]] = Field(max_length=100)
+
+
+def configuration_routes(configurations: Configurations, *, most_bytes: int) -> list[Route]:
+    """Give the routes."""
+    api = _Api(configurations)
+    one: dict[str, Any] = {"query": NameQuery, "returns": ConfigurationView}
+    put: dict[str, Any] = {**one, "body": Any, "max_body_bytes": most_bytes * BODY_FACTOR}
+    put_errors = (InvalidInput, NotFound, Conflict, PreconditionFailed, TooLarge, Unavailable)
+    return [
+        Route(
+            method="PUT",
+            path=_OF_ENDPOINT,
+            handler=api.put_of_endpoint,
+            summary="Give an endpoint a configuration of its own",
+            errors=put_errors,
+            **put,
+        ),
+        Route(
+            method="GET",
+            path=_OF_ENDPOINT,
+            handler=api.get_of_endpoint,
+            summary="An endpoint's own configuration",
+            errors=(InvalidInput, NotFound),
+            **one,
+            tagged=True,
+        ),
+        Route(
+            method="DELETE",
+            path=_OF_ENDPOINT,
+            handler=api.delete_of_endpoint,
+            summary="Take an endpoint's own configuration away",
+            query=NameQuery,
+            status=204,
+            errors=(InvalidInput, NotFound, PreconditionFailed, Unavailable),
+        ),
+        Route(
+            method="GET",
+            path=f"{_OF_ENDPOINT}/configurations",
+            handler=api.get_all_of_endpoint,
+            summary="An endpoint's own configurations, by name",
+            returns=list[ConfigurationView],
+        ),
+        Route(
+            method="PUT",
+            path="/endpoints/batch",
+            handler=api.put_batch,
+            summary="Give many endpoints the same configuration",
+            query=NameQuery,
+            body=BatchBody,
+            status=204,
+            errors=(InvalidInput, NotFound, Conflict, TooLarge, Unavailable),
+            max_body_bytes=most_bytes * BODY_FACTOR + _IDS_BYTES,
+        ),
+        Route(
+            method="PUT",
+            path=_OF_VERSION,
+            handler=api.put_of_version,
+            summary="Give a version a configuration, for all of its endpoints that have nothing closer",
+            errors=(InvalidInput, NotFound, PreconditionFailed, TooLarge),
+            **put,
+        ),
+        Route(
+            method="GET",
+            path=_OF_VERSION,
+            handler=api.get_of_version,
+            summary="A version's configuration",
+            errors=(InvalidInput, NotFound),
+            **one,
+            tagged=True,
+        ),
+        Route(
+            method="DELETE",
+            path=_OF_VERSION,
+            handler=api.delete_of_version,
+            summary="Take a version's configuration away",
+            query=NameQuery,
+            status=204,
+            errors=(InvalidInput, NotFound, PreconditionFailed),
+        ),
+        Route(
+            method="GET",
+            path=f"{_OF_VERSION}/configurations",
+            handler=api.get_all_of_version,
+            summary="A version's configurations, by name",
+            returns=list[ConfigurationView],
+        ),
+        Route(
+            method="GET",
+            path=f"{_OF_VERSION}/schemas",
+            handler=api.get_schema,
+            summary="The JSON Schema that a version's configurations are held to",
+            returns=dict[str, Any],
+            errors=(NotFound,),
+        ),
+        Route(
+            method="PUT",
+            path=f"{_OF_VERSION}/schemas/validate",
+            handler=api.put_validate,
+            summary="Hold a configuration against the schema, and store nothing",
+            body=Any,
+            max_body_bytes=most_bytes * BODY_FACTOR,
+            errors=(InvalidInput, NotFound, TooLarge),
+            writes=False,
+        ),
+    ]
+
+
+class _Api:
+    def __init__(self, configurations: Configurations) -> None:
+        self._configurations = configurations
+
+    async def put_of_endpoint(self, call: Call) -> Answer:
+        path = call.path["endpointId"], call.path["appVersionName"]
+        return _answer(
+            await self._configurations.put_of_endpoint(*path, call.query.name, call.body, check=call.if_match)
+        )
+
+    async def get_of_endpoint(self, call: Call) -> Answer:
+        path = call.path["endpointId"], call.path["appVersionName"]
+        return _answer(await self._configurations.get_of_endpoint(*path, call.query.name))
+
+    async def delete_of_endpoint(self, call: Call) -> Answer:
+        path = call.path["endpointId"], call.path["appVersionName"]
+        await self._configurations.remove_of_endpoint(*path, call.query.name, check=call.if_match)
+        return Answer()
+
+    async def get_all_of_endpoint(self, call: Call) -> list[ConfigurationView]:
+        path = call.path["endpointId"], call.path["appVersionName"]
+        return [view(one) for one in await self._configurations.find_of_endpoint(*path)]
+
+    async def put_batch(self, call: Call) -> Answer:
+        body: BatchBody = call.body
+        await self._configurations.put_of_endpoints(body.endpoints, call.query.name, body.config_payload)
+        return Answer()
+
+    async def put_of_version(self, call: Call) -> Answer:
+        version = call.path["appVersionName"]
+        return _answer(
+            await self._configurations.put_of_version(version, call.query.name, call.body, check=call.if_match)
+        )
+
+    async def get_of_version(self, call: Call) -> Answer:
+        return _answer(await self._configurations.get_of_version(call.path["appVersionName"], call.query.name))
+
+    async def delete_of_version(self, call: Call) -> Answer:
+        version = call.path["appVersionName"]
+        await self._configurations.remove_of_version(version, call.query.name, check=call.if_match)
+        return Answer()
+
+    async def get_all_of_version(self, call: Call) -> list[ConfigurationView]:
+        return [view(one) for one in await self._configurations.find_of_version(call.path["appVersionName"])]
+
+    async def get_schema(self, call: Call) -> Answer:
+        return Answer(body=self._configurations.schema(call.path["appVersionName"]))
+
+    async def put_validate(self, call: Call) -> Answer:
+        self._configurations.check(call.path["appVersionName"], call.body)
+        return Answer()
+
+
+def _answer(one: Configuration) -> Answer:
+    return Answer(body=view(one), etag=one.config_id)
