@@ -1,0 +1,1 @@
+"""CMX, configuration management extension: brings endpoints the configurations that a provider keeps."""
