@@ -1,0 +1,414 @@
+"""CEX over HTTP."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, AwareDatetime, Field
+from pydantic_core import to_json
+
+from kaa.core.applications import Applications
+from kaa.core.errors import Conflict, InvalidInput, NotFound, TooLarge, TooMany, Unavailable
+from kaa.core.http import Answer, Call, Camel, PageQuery, Route, Stream
+from kaa.protocols import cep
+
+from .batches import Batches
+from .models import CommandKey, CommandType, Queue, Status
+from .repository import CommandReader, TaskRepository
+from .repository.reading import ORDERS
+from .service import LONGEST_MS, Commands
+from .views import (
+    CommandPageView,
+    CommandView,
+    EndpointCommandsView,
+    TaskCommandsView,
+    TaskIdView,
+    TaskPageView,
+    command_json,
+    command_page_json,
+    commands_json,
+    endpoint_commands_json,
+    task_commands_json,
+    task_page_json,
+)
+
+_JSON = {"Content-Type": "application/json"}
+_MOST_ENDPOINTS = 10_000
+_MOST_LISTED = 1_000
+_ENDPOINTS_A_READ = 50
+_LONGEST_WAIT_S = 60
+_SPARE_MS = 250  # of the caller's wait, for the answer to reach him before it is over
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Ids = Annotated[list[str], Field(min_length=1, max_length=_MOST_LISTED)]
+
+
+class DeliveryQuery(Camel):
+    """When a command is delivered, and how long it lives from then on, in milliseconds; 0 is pushed once."""
+
+    command_ttl: int | None = Field(default=None, ge=0, le=LONGEST_MS)
+    deliver_at: AwareDatetime | None = None
+
+    @property
+    def deliver_ms(self) -> int | None:
+        """The time of delivery, where one is named."""
+        return None if self.deliver_at is None else (self.deliver_at - _EPOCH) // timedelta(milliseconds=1)
+
+
+class CommandQuery(DeliveryQuery):
+    """How long the result is waited for, in seconds."""
+
+    await_timeout: float = Field(
+        default=4.5, ge=0, le=_LONGEST_WAIT_S, validation_alias=AliasChoices("awaitTimeout", "waitTimeout")
+    )
+
+    @property
+    def wait_ms(self) -> int:
+        """How long the answer may be kept back: common clients give up after 5 s, and the answer must get there."""
+        wait_ms = round(self.await_timeout * 1_000)
+        return max(wait_ms - _SPARE_MS, wait_ms // 2)
+
+
+class FilterQuery(DeliveryQuery):
+    """Whose endpoints get the command."""
+
+    filter_id: str
+
+
+class EndpointsBody(Camel):
+    """A command for many endpoints."""
+
+    payload: Any = None
+    payload_content_type: Literal["application/json", "text/plain"] = "application/json"
+    endpoint_ids: Annotated[list[str], Field(min_length=1, max_length=_MOST_ENDPOINTS)]
+
+
+class ListQuery(Camel):
+    """Whose commands are wanted: of each endpoint the youngest, of these types or of all."""
+
+    endpoint_id: Annotated[tuple[str, ...], Field(min_length=1, max_length=_MOST_LISTED)]
+    command_types: tuple[str, ...] = ()
+    limit: int = Field(default=100, ge=1, le=1_000)
+
+
+class PagesQuery(Camel):
+    """Which page is wanted, and in which order: `createdAt,desc`."""
+
+    page: int = Field(default=0, ge=0, le=1 << 31)
+    size: int = Field(default=20, ge=1, le=1_000)
+    sort: tuple[str, ...] = ()
+    command_types: tuple[str, ...] = ()
+
+
+class LastBody(Camel):
+    """Whose last commands are wanted; no types are all types."""
+
+    endpoint_ids: Ids
+    command_types: Annotated[tuple[str, ...], Field(max_length=100)] = ()
+
+
+class TaskQuery(Camel):
+    """The application that a task belongs to."""
+
+    app_name: str
+
+
+class TasksQuery(PageQuery):
+    """Which tasks are wanted."""
+
+    app_name: str
+    command_type: str | None = None
+    filter_id: str | None = None
+    sort_by: Literal["commandType", "filterId", "createdAt", "taskId"] = "createdAt"
+    sort_order: Literal["ASC", "DESC"] = "DESC"
+
+
+def routes(
+    commands: Commands,
+    batches: Batches,
+    reader: CommandReader,
+    tasks: TaskRepository,
+    applications: Applications[None],
+    *,
+    max_payload_bytes: int,
+) -> list[Route]:
+    """Give all that can be asked for."""
+    api = _Api(commands, batches, reader, tasks, applications)
+    one_type, every = "/endpoints/{endpointId}/commands/{commandType}", "/endpoints/commands"
+    content: dict[str, Any] = {
+        "body": bytes,
+        "body_optional": True,
+        "content_types": ("application/json", cep.TEXT),
+        "max_body_bytes": max_payload_bytes,
+    }
+    return [
+        Route(
+            method="POST",
+            path=one_type,
+            handler=api.post_command,
+            summary="Have a command run: 200 with the result's payload, or 202 with where the result will be",
+            query=CommandQuery,
+            returns=Any,
+            also={202: None},
+            errors=(InvalidInput, NotFound, TooLarge, TooMany, Unavailable),
+            **content,
+        ),
+        Route(
+            method="GET",
+            path=f"{one_type}/last",
+            handler=api.get_last,
+            summary="The last command of a type",
+            returns=CommandView,
+            errors=(NotFound,),
+        ),
+        Route(
+            method="GET",
+            path=f"{one_type}/{{commandId}}",
+            handler=api.get_command,
+            summary="One command",
+            returns=CommandView,
+            errors=(NotFound,),
+        ),
+        Route(
+            method="DELETE",
+            path=f"{one_type}/{{commandId}}",
+            handler=api.delete_command,
+            summary="Delete a command; it is not delivered any more",
+            status=204,
+            errors=(NotFound,),
+        ),
+        Route(
+            method="GET",
+            path=every,
+            handler=api.get_commands,
+            summary="The youngest commands of endpoints",
+            query=ListQuery,
+            returns=list[EndpointCommandsView],
+            errors=(InvalidInput,),
+        ),
+        Route(
+            method="POST",
+            path=f"{every}/last",
+            handler=api.post_last,
+            summary="The last command of each type of endpoints",
+            body=LastBody,
+            returns=list[CommandView],
+            writes=False,
+            errors=(InvalidInput,),
+        ),
+        Route(
+            method="GET",
+            path=f"{every}/batch/tasks",
+            handler=api.get_tasks,
+            summary="The tasks of an application",
+            query=TasksQuery,
+            returns=TaskPageView,
+            errors=(InvalidInput, NotFound),
+        ),
+        Route(
+            method="GET",
+            path=f"{every}/batch/tasks/{{taskId}}",
+            handler=api.get_task,
+            summary="The commands of a task, by how far they have come",
+            query=TaskQuery,
+            returns=TaskCommandsView,
+            errors=(InvalidInput, NotFound),
+        ),
+        Route(
+            method="GET",
+            path=f"{every}/{{applicationName}}",
+            handler=api.get_page,
+            summary="The commands of an application, by pages",
+            query=PagesQuery,
+            returns=CommandPageView,
+            errors=(InvalidInput, NotFound),
+        ),
+        Route(
+            method="POST",
+            path=f"{every}/{{commandType}}/batch/by-filter",
+            handler=api.post_by_filter,
+            summary="Have a command run by all endpoints that match a filter",
+            query=FilterQuery,
+            returns=TaskIdView,
+            errors=(InvalidInput, NotFound, Conflict, TooLarge, Unavailable),
+            **content,
+        ),
+        Route(
+            method="POST",
+            path=f"{every}/{{commandType}}/batch/by-endpoints",
+            handler=api.post_by_endpoints,
+            summary="Have a command run by many endpoints",
+            query=DeliveryQuery,
+            body=EndpointsBody,
+            returns=TaskIdView,
+            errors=(InvalidInput, NotFound, TooLarge, Unavailable),
+        ),
+    ]
+
+
+class _Api:
+    def __init__(
+        self,
+        commands: Commands,
+        batches: Batches,
+        reader: CommandReader,
+        tasks: TaskRepository,
+        applications: Applications[None],
+    ) -> None:
+        self._commands, self._batches = commands, batches
+        self._reader, self._tasks, self._applications = reader, tasks, applications
+
+    async def post_command(self, call: Call) -> Answer:
+        query: CommandQuery = call.query
+        key, outcome = await self._commands.create(
+            call.path["endpointId"],
+            call.path["commandType"],
+            cep.payload_of(call.body, call.request.content_type),
+            ttl_ms=query.command_ttl,
+            deliver_ms=query.deliver_ms,
+            wait_ms=query.wait_ms,
+        )
+        location = f"/endpoints/{key.endpoint_id}/commands/{key.command_type}/{key.command_id}"
+        if outcome is None:
+            return Answer(status=202, location=location)
+        headers = cep.result_headers(outcome.status_code, outcome.reason_phrase)
+        return Answer(body=outcome.payload or b"", headers=headers, location=location)
+
+    async def get_command(self, call: Call) -> Answer:
+        return _json(command_json(await self._commands.get(_key(call))))
+
+    async def get_last(self, call: Call) -> Answer:
+        return _json(command_json(await self._commands.get_last(_queue(call))))
+
+    async def delete_command(self, call: Call) -> Answer:
+        await self._commands.remove(_key(call))
+        return Answer()
+
+    async def get_commands(self, call: Call) -> Stream:
+        query: ListQuery = call.query
+
+        async def chunks() -> AsyncIterator[bytes]:
+            sign = b"["
+            for endpoint_id in dict.fromkeys(query.endpoint_id):
+                found = await self._reader.find_of(endpoint_id, query.command_types, limit=query.limit)
+                yield sign + endpoint_commands_json(endpoint_id, found)
+                sign = b","
+            yield b"]"
+
+        return Stream(chunks=chunks())
+
+    async def post_last(self, call: Call) -> Stream:
+        body: LastBody = call.body
+        ids = list(dict.fromkeys(body.endpoint_ids))
+
+        async def chunks() -> AsyncIterator[bytes]:
+            sign = b"["
+            for at in range(0, len(ids), _ENDPOINTS_A_READ):
+                found = await self._reader.find_last(ids[at : at + _ENDPOINTS_A_READ], body.command_types)
+                if found:
+                    yield sign + commands_json(found)[1:-1]
+                    sign = b","
+            yield b"[]" if sign == b"[" else b"]"
+
+        return Stream(chunks=chunks())
+
+    async def get_page(self, call: Call) -> Answer:
+        query: PagesQuery = call.query
+        application = self._applications.get(call.path["applicationName"])
+        order = _order(query.sort)
+        found, total = await self._reader.find_in(
+            application.name, query.command_types, order=order, offset=query.page * query.size, limit=query.size
+        )
+        page = command_page_json(found, total=total, page=query.page, size=query.size, is_sorted=bool(order))
+        return _json(page)
+
+    async def post_by_filter(self, call: Call) -> TaskIdView:
+        query: FilterQuery = call.query
+        task_id = await self._batches.create_for_filter(
+            query.filter_id,
+            call.path["commandType"],
+            cep.payload_of(call.body, call.request.content_type),
+            ttl_ms=query.command_ttl,
+            deliver_ms=query.deliver_ms,
+        )
+        return TaskIdView(task_id=task_id)
+
+    async def post_by_endpoints(self, call: Call) -> TaskIdView:
+        query: DeliveryQuery = call.query
+        body: EndpointsBody = call.body
+        if body.payload_content_type == cep.TEXT and not isinstance(body.payload, str):
+            raise InvalidInput(f"body.payload: {cep.TEXT} is a string")
+        task_id = await self._batches.create_for_endpoints(
+            body.endpoint_ids,
+            call.path["commandType"],
+            to_json(body.payload) if "payload" in body.model_fields_set else None,
+            ttl_ms=query.command_ttl,
+            deliver_ms=query.deliver_ms,
+        )
+        return TaskIdView(task_id=task_id)
+
+    async def get_tasks(self, call: Call) -> Answer:
+        query: TasksQuery = call.query
+        found, total = await self._tasks.find(
+            self._applications.get(query.app_name).name,
+            command_type=query.command_type,
+            filter_id=query.filter_id,
+            order=query.sort_by,
+            is_ascending=query.sort_order == "ASC",
+            offset=query.offset,
+            limit=query.limit,
+        )
+        return _json(task_page_json(found, total=total))
+
+    async def get_task(self, call: Call) -> Stream:
+        query: TaskQuery = call.query
+        task_id = call.path["taskId"]
+        await self._tasks.check(query.app_name, task_id)
+
+        async def chunks() -> AsyncIterator[bytes]:
+            sign = b"{"
+            for name, status in (
+                ("executed", Status.EXECUTED),
+                ("expired", Status.EXPIRED),
+                ("pending", Status.PENDING),
+            ):
+                yield sign + b'"%b":[' % name.encode()
+                between = b""
+                async for keys in self._tasks.commands(task_id, status):
+                    yield between + task_commands_json(keys)
+                    between = b","
+                yield b"]"
+                sign = b","
+            yield b"}"
+
+        return Stream(chunks=chunks())
+
+
+def _queue(call: Call) -> Queue:
+    return Queue(call.path["endpointId"], CommandType(call.path["commandType"]))  # type: ignore[arg-type]
+
+
+def _key(call: Call) -> CommandKey:
+    text = call.path["commandId"]
+    if not (text.isascii() and text.isdecimal() and len(text) <= 10 and int(text) <= cep.MAX_COMMAND_ID):
+        raise NotFound(f"there is no command {text[:80]!r}: the id of a command is a number")
+    return CommandKey(*_queue(call), int(text))
+
+
+def _order(sort: tuple[str, ...]) -> list[tuple[str, bool]]:
+    """Read `name,name,desc`: a direction is that of the names before it."""
+    order: list[tuple[str, bool]] = []
+    names: list[str] = []
+    for word in sort:
+        if word.lower() in {"asc", "desc"}:
+            order += [(name, word.lower() == "asc") for name in names]
+            names = []
+        elif word in ORDERS:
+            names.append(word)
+        else:
+            raise InvalidInput(f"query.sort: {word[:80]!r} is none of {', '.join(ORDERS)}, asc and desc")
+    return order + [(name, True) for name in names]
+
+
+def _json(body: bytes) -> Answer:
+    return Answer(body=body, headers=_JSON)
