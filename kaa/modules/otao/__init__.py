@@ -1,0 +1,1 @@
+"""OTAO, over-the-air orchestration: which software an endpoint is to have, and when."""

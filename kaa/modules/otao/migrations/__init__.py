@@ -1,0 +1,1 @@
+"""The history of this module's tables; steps are added, never edited."""
