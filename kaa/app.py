@@ -1,0 +1,435 @@
+"""The composition root: the only place that knows who lives here."""
+
+import asyncio
+import fcntl
+import gc
+import os
+import resource
+import signal
+import sqlite3
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.util import find_spec
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import structlog
+from pydantic import Field, create_model
+from pydantic_core import to_json
+from sqlalchemy.exc import DBAPIError
+
+from kaa.core.applications import Applications
+from kaa.core.auth import Keys
+from kaa.core.bus import Bus
+from kaa.core.bus.memory import MemoryBus
+from kaa.core.clock import Clock, SystemClock
+from kaa.core.config import Duration, Port, Settings, Size
+from kaa.core.errors import ConfigError, Refusal, StartupError
+from kaa.core.health import Health, Problem
+from kaa.core.http import HttpSettings, Site
+from kaa.core.ids import Ids, RandomIds
+from kaa.core.key_store import SqlKeyStore
+from kaa.core.lifecycle import Core, Instance, Module, running
+from kaa.core.log import Format, Level, configure
+from kaa.core.metrics import Metrics
+from kaa.core.storage.budget import Budget
+from kaa.core.storage.database import Storage
+from kaa.core.storage.migrating import migrate_apart
+from kaa.core.storage.migrations import migrate
+from kaa.core.storage.periods import PeriodFiles
+from kaa.core.tasks import Tasks
+from kaa.modules.cex.module import MODULE as CEX
+from kaa.modules.cm.module import MODULE as CM
+from kaa.modules.cmx.module import MODULE as CMX
+from kaa.modules.dcx.module import MODULE as DCX
+from kaa.modules.ecr.module import MODULE as ECR
+from kaa.modules.epl.module import MODULE as EPL
+from kaa.modules.epmx.module import MODULE as EPMX
+from kaa.modules.epr.module import MODULE as EPR
+from kaa.modules.epts.module import MODULE as EPTS
+from kaa.modules.kpc.module import MODULE as KPC
+from kaa.modules.otao.module import MODULE as OTAO
+from kaa.modules.rci.module import MODULE as RCI
+from kaa.modules.tap.module import MODULE as TAP
+from kaa.modules.tekton.module import MODULE as TEKTON
+from kaa.settings import Follower
+
+log = structlog.get_logger(__name__)
+
+_CMX_OTA_CONFIG = create_model(
+    "CmxOtaConfig",
+    __base__=CMX.config,
+    __doc__="Settings of the CMX instance that delivers software: those of CMX, with OTAO as the provider.",
+    provider=(str, "otao"),
+)
+
+INSTANCES: dict[str, Module] = {
+    "tekton": TEKTON,
+    "cm": CM,
+    "epr": EPR,
+    "epts": EPTS,
+    "tap": TAP,
+    "dcx": DCX,
+    "epmx": EPMX,
+    "epl": EPL,
+    "ecr": ECR,
+    "otao": OTAO,
+    "cmx": CMX,
+    "cmx_ota": replace(CMX, config=_CMX_OTA_CONFIG),
+    "cex": CEX,
+    "rci": RCI,
+    "kpc": KPC,
+}
+"""Who lives here, by the name of the instance, in the order in which they start."""
+
+_CORE_MIGRATIONS = "kaa.core.migrations"
+_STOP_S = 9.0
+
+
+class LogConfig(Settings):
+    """What is written to standard error: from which level on, and as `console`, `json` or `auto`."""
+
+    level: Level = "info"
+    format: Format = "auto"
+
+
+class BusConfig(Settings):
+    """The bus: the servers of a NATS if it is to go over one, and how many messages may wait before each listener."""
+
+    url: str | None = None
+    queue_size: int = Field(65_536, ge=16)
+
+
+class StorageConfig(Settings):
+    """The database and the files of points: their period, the most that may be stored, and the reserve."""
+
+    period: Duration = Field(7 * 86_400_000, ge=3_600_000)
+    max_bytes: Size | None = None
+    reserve_bytes: Size | None = None
+
+
+InstancesConfig = create_model(  # type: ignore[call-overload]
+    "InstancesConfig",
+    __base__=Settings,
+    __doc__="What each instance is configured with, by its name.",
+    **{name: (module.config, Field(module.config(), alias=name)) for name, module in INSTANCES.items()},
+)
+
+
+class KaaConfig(Settings):
+    """The whole configuration of a server."""
+
+    data_dir: Path = Path("kaa-data")
+    host: str = "127.0.0.1"
+    http_host: str = "127.0.0.1"
+    mqtt_port: Port | None = 1883
+    mqtts_port: Port | None = None
+    http_port: int = Field(8080, ge=0, le=65_535)
+    only: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    log: LogConfig = LogConfig()
+    bus: BusConfig = BusConfig()
+    storage: StorageConfig = StorageConfig()
+    http: HttpSettings = HttpSettings()
+    instances: InstancesConfig = InstancesConfig()
+
+    def doors(self) -> dict[str, int]:
+        """Give the ports of the doors for devices that are to be open, by the door's name."""
+        ports = {"mqtt": self.mqtt_port, "mqtts": self.mqtts_port}
+        return {door: port for door, port in ports.items() if port is not None}
+
+    def hosted(self) -> dict[str, Module]:
+        """Give the instances that this process hosts; ConfigError if one is named that there is not."""
+        for name in (*self.only, *self.without):
+            if name not in INSTANCES:
+                raise ConfigError(f"there is no instance {name!r}; there are {', '.join(INSTANCES)}")
+        if self.only and self.without:
+            raise ConfigError("say which instances to host with --only or with --without, not with both")
+        return {
+            name: module
+            for name, module in INSTANCES.items()
+            if (not self.only or name in self.only) and name not in self.without
+        }
+
+
+@dataclass(slots=True)
+class Server:
+    """A server that runs: its addresses, and what its tests look at."""
+
+    core: Core
+    addresses: dict[str, tuple[str, int]]
+    died: "asyncio.Future[str]"
+
+
+@asynccontextmanager
+async def serving(
+    config: KaaConfig,
+    *,
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+    wire: bool = False,
+    migrating: Callable[..., object] = migrate,
+) -> AsyncIterator[Server]:
+    """Run a server while the block lasts.
+
+    Args:
+        config: what to run.
+        clock: what time it is, if not the machine's.
+        ids: where identifiers come from, if not the system's randomness.
+        wire: have every message on the bus encoded and decoded (for tests).
+        migrating: what brings the database to its newest version, if not `migrate` in this process.
+    """
+    clock, ids = clock or SystemClock(), ids or RandomIds()
+    hosted = config.hosted()
+    died: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def on_death(name: str, error: BaseException) -> None:
+        if not died.done():
+            died.set_result(f"{name} died: {error!r}")
+
+    tasks = Tasks(on_death)
+    directory = config.data_dir.absolute()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_locked(directory))
+        packages = dict.fromkeys(module.migrations for module in INSTANCES.values() if module.migrations)
+        steps = [_directory(package) for package in (_CORE_MIGRATIONS, *packages)]
+        await asyncio.to_thread(migrating, directory / "kaa.db", steps, clock=clock)
+        stack.push_async_callback(tasks.stop_all)
+        core = await _core(config, stack, clock=clock, ids=ids, tasks=tasks, wire=wire)
+        core.instances = tuple(hosted)
+        plan = [(name, partial(_instance, core, config, name, module)) for name, module in hosted.items()]
+        core.add_door("http", partial(core.http.opened, config.http_host, config.http_port))
+        addresses = await stack.enter_async_context(running(core, plan))
+        yield Server(core, addresses, died)
+        log.info("stopping")
+
+
+async def _core(config: KaaConfig, stack: AsyncExitStack, *, clock: Clock, ids: Ids, tasks: Tasks, wire: bool) -> Core:
+    directory, metrics, health = config.data_dir.absolute(), Metrics(), Health()
+    storage = Storage(directory / "kaa.db", tasks=tasks, clock=clock, metrics=metrics)
+    await stack.enter_async_context(storage.opened())
+    health.add("storage", lambda: Problem(storage.last_error) if storage.last_error else None)
+    budget = Budget(
+        directory,
+        max_bytes=config.storage.max_bytes,
+        reserve_bytes=config.storage.reserve_bytes,
+        clock=clock,
+        metrics=metrics,
+    )
+    health.add("storage reserve", lambda: Problem(reason) if (reason := budget.problem()) else None)
+    tasks.spawn(budget.watch(), name="storage budget")
+    bus = await _bus(config.bus, stack, clock=clock, ids=ids, tasks=tasks, metrics=metrics, health=health, wire=wire)
+    keys = Keys(store=SqlKeyStore(storage), ids=ids, clock=clock)
+    await keys.ensure_admin_key(directory / "admin.key")
+    return Core(
+        bus=bus,
+        directory=directory,
+        storage=storage,
+        period_files=lambda name, schema: PeriodFiles(
+            directory / name, schema=schema, period_ms=config.storage.period, metrics=metrics
+        ),
+        budget=budget,
+        http=Site(keys=keys, ids=ids, clock=clock, metrics=metrics, health=health, settings=config.http),
+        clock=clock,
+        ids=ids,
+        tasks=tasks,
+        metrics=metrics,
+        health=health,
+        addresses={door: (config.host, port) for door, port in config.doors().items()},
+    )
+
+
+@asynccontextmanager
+async def _instance(core: Core, config: KaaConfig, name: str, module: Module) -> AsyncIterator[None]:
+    applications = Applications[Any](module.settings() if module.settings else None)
+    instance = Instance(name, module.service, f"{name}-{core.ids.short()}", applications)
+    follower = Follower(
+        instance, module.settings, tekton="tekton", bus=core.bus, clock=core.clock, ids=core.ids, tasks=core.tasks
+    )
+    own: Any = getattr(config.instances, name)
+    async with AsyncExitStack() as stack:
+        if module.service == "tekton":  # it follows nobody, and must answer before anybody asks
+            await stack.enter_async_context(module.run(core, instance, own))
+            await stack.enter_async_context(follower.opened())
+        else:
+            await stack.enter_async_context(follower.opened())
+            await stack.enter_async_context(module.run(core, instance, own))
+        yield
+
+
+async def _bus(
+    config: BusConfig,
+    stack: AsyncExitStack,
+    *,
+    clock: Clock,
+    ids: Ids,
+    tasks: Tasks,
+    metrics: Metrics,
+    health: Health,
+    wire: bool,
+) -> Bus:
+    common: dict[str, Any] = {
+        "replica": f"kaa-{ids.short()}",
+        "clock": clock,
+        "tasks": tasks,
+        "metrics": metrics,
+        "queue_size": config.queue_size,
+    }
+    bus: Bus
+    if config.url is None:
+        bus = memory = MemoryBus(**common, is_wired=wire)
+        stack.push_async_callback(memory.close)
+    else:
+        from kaa.core.bus.nats import NatsBus  # noqa: PLC0415  most servers never need it
+
+        bus = nats = await stack.enter_async_context(NatsBus(config.url, **common).opened())
+        health.add("bus connection", lambda: Problem(reason) if (reason := nats.problem()) else None)
+    health.add("bus", lambda: _fullest(bus))
+    return bus
+
+
+def _fullest(bus: Bus) -> Problem | None:
+    for name, (length, limit) in bus.depths().items():
+        if length > limit * 0.9:
+            return Problem(f"the queue {name} is nearly full: {length} of {limit}")
+    return None
+
+
+def _directory(package: str) -> Path:
+    spec = find_spec(package)
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold the data directory: two servers on one would tear it apart."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(directory / "kaa.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StartupError(f"cannot use the data directory {directory}: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StartupError(
+                f"{directory} is in use by another kaa; stop it, or give --data-dir another place"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+async def serve(config: KaaConfig) -> int:
+    """Run until told to stop, and give the exit code: 0 after SIGTERM or SIGINT, 1 if something died."""
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[str] = loop.create_future()
+
+    def stop(number: int) -> None:
+        if told.done():
+            log.warning("stopping_now")
+            os._exit(1)
+        told.set_result(signal.Signals(number).name)
+        loop.call_later(_STOP_S, os._exit, 1)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    if "kpc" in config.hosted() and not _is_loopback(config.host):
+        for door, meaning in _risks(config).items():
+            log.warning("open_to_the_network", host=config.host, door=door, meaning=meaning)
+    migrating = partial(migrate_apart, level=config.log.level, format_=config.log.format)
+    async with AsyncExitStack() as stack:
+        try:
+            server = await stack.enter_async_context(serving(config, migrating=migrating))
+        except (Refusal, OSError, sqlite3.Error, DBAPIError) as error:
+            raise StartupError(
+                f"the server did not start: {getattr(error, 'orig', error)}; see that the disk of "
+                f"{config.data_dir.absolute()} works and has room, and that kaa may read and write there"
+            ) from error
+        _settle_memory()
+        with _announced(config.data_dir.absolute() / "server.json", server.addresses):
+            done, _ = await asyncio.wait((told, server.died), return_when=asyncio.FIRST_COMPLETED)
+        if server.died in done:
+            log.error("died", reason=server.died.result())
+            return 1
+        log.info("told_to_stop", signal=told.result())
+    return 0
+
+
+def _risks(config: KaaConfig) -> dict[str, str]:
+    """Say what may happen at each door for devices that strangers can reach."""
+    kpc: Any = getattr(config.instances, "kpc")  # noqa: B009  its fields are made of INSTANCES
+    needs = {"mqtt": kpc.client_authentication, "mqtts": kpc.tls.client_authentication}
+    found = {}
+    for door in config.doors():
+        risks = []
+        if needs[door] == "none":
+            risks.append("whoever reaches this port may try endpoint tokens")
+        if door == "mqtt":
+            risks.append("whoever listens on the way can read tokens and passwords")
+        if risks:
+            found[door] = ", and ".join(risks)
+    return found
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _allow_many_files() -> None:
+    """Take as many file descriptors as the system gives: each device holds one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _settle_memory() -> None:
+    """Keep the collector from walking through what stays for good, and from running for every few messages."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+
+
+@contextmanager
+def _announced(file: Path, addresses: dict[str, tuple[str, int]]) -> Iterator[None]:
+    """Say where the doors are, while they are: to scripts on standard output, to the other commands in a file."""
+    doors = {name: f"{host}:{port}" for name, (host, port) in addresses.items()}
+    draft = file.with_name(f".{file.name}.new")
+    draft.write_bytes(to_json({**doors, "pid": os.getpid()}))
+    draft.replace(file)
+    words = " ".join(f"{name}={doors[name]}" for name in ("mqtt", "mqtts", "http") if name in doors)
+    sys.stdout.write(f"ready {words}\n")
+    sys.stdout.flush()
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def main(config: KaaConfig) -> int:
+    """Run a server in this process."""
+    # a thread that renders or decides hands the interpreter back sooner than after the usual 5 ms
+    sys.setswitchinterval(0.0002)
+    configure(config.log.level, config.log.format)
+    _allow_many_files()
+    run: Callable[..., Any] = asyncio.run
+    try:
+        import uvloop  # noqa: PLC0415  absent on some systems
+    except ImportError:
+        log.info("without_uvloop")
+    else:
+        run = uvloop.run
+    try:
+        return int(run(serve(config)))
+    except (ConfigError, StartupError) as error:
+        log.error("not_started", reason=str(error))  # noqa: TRY400  the sentence says it all
+        return 1

@@ -1,0 +1,45 @@
+"""`kaa` itself, and what its commands have in common."""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import click
+
+from kaa.core.errors import KaaError
+
+from .bench import bench
+from .cert import cert
+from .device import device
+from .refusals import refusals
+from .series import series
+from .serve import serve
+
+
+def _version() -> str:
+    try:
+        return version("kaa")
+    except PackageNotFoundError:  # run from its folder, without having been installed
+        return "unknown"
+
+
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KaaError as error:  # the sentence says it all: no traceback
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(_version(), prog_name="kaa")
+def cli() -> None:
+    """Kaa: an IoT platform in one process."""
+
+
+for command in (serve, device, series, refusals, cert, bench):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run a command."""
+    cli()

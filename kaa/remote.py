@@ -1,0 +1,146 @@
+"""A server that runs somewhere, found and asked over REST; none of the server's own code is loaded for it."""
+
+import http.client
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote, urlencode, urlsplit
+
+from kaa.core.errors import KaaError
+
+_TIMEOUT_S = 60.0
+_MQTT_PORT = 1883
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  recognized, not bound
+
+
+class RemoteError(KaaError):
+    """The server was not found, not reached, or said no; `status` is its HTTP status, 0 where there was none."""
+
+    def __init__(self, message: str, *, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """Where a server answers, and the key that opens it; `mqtt` is None where it has no door for devices."""
+
+    url: str
+    mqtt: str | None
+    key: str = field(repr=False)
+    key_from: str = "that was given"
+
+    @classmethod
+    def find(cls, data_dir: Path, *, url: str | None = None, key: str | None = None) -> Self:
+        """Find a server: by URL and key, or by what it wrote into its data directory; raises RemoteError."""
+        if url is not None:
+            if key is None:
+                # the admin key of this machine is not sent to whatever a URL names
+                raise RemoteError(f"{url} needs a key: give --key or KAA_KEY")
+            parts = urlsplit(url)
+            if parts.scheme not in {"http", "https"} or not parts.hostname:
+                raise RemoteError(f"--url: {url!r} is no address; write it like http://127.0.0.1:8080")
+            return cls(url.rstrip("/"), _address(parts.hostname, _MQTT_PORT), key)
+        file = data_dir / "server.json"
+        try:
+            doors = json.loads(file.read_bytes())
+            address = _reachable(str(doors["http"]))
+            mqtt = _reachable(str(doors["mqtt"])) if doors.get("mqtt") else None
+        except FileNotFoundError:
+            raise RemoteError(
+                f"no server found: {file} is not there; start one with `kaa serve`, or give --url and --key"
+            ) from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RemoteError(f"no server found: {file} cannot be read ({error}); give --url and --key") from None
+        if key is not None:
+            return cls(f"http://{address}", mqtt, key)
+        key_file = data_dir / "admin.key"
+        try:
+            return cls(f"http://{address}", mqtt, key_file.read_text(encoding="utf-8").strip(), f"in {key_file}")
+        except OSError as error:
+            raise RemoteError(f"no key: {key_file} cannot be read ({error.strerror}); give --key") from None
+
+    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+        """Ask for something."""
+        return self.ask("GET", path, params=params)
+
+    def post(self, path: str, body: Any) -> Any:
+        """Have something made, or ask with a body."""
+        return self.ask("POST", path, body=body)
+
+    def delete(self, path: str) -> None:
+        """Have something deleted."""
+        self.ask("DELETE", path)
+
+    def ask(self, method: str, path: str, *, body: Any = None, params: Mapping[str, Any] | None = None) -> Any:
+        """Send a request and give the JSON of its answer; raises RemoteError for anything but a 2xx."""
+        data = self.fetch(method, path, body=body, params=params)
+        try:
+            return json.loads(data) if data else None
+        except ValueError:
+            raise RemoteError(f"{self.url} does not answer as kaa does; is it the address of its REST site?") from None
+
+    def fetch(self, method: str, path: str, *, body: Any = None, params: Mapping[str, Any] | None = None) -> bytes:
+        """Send a request and give the bytes of its answer; raises RemoteError for anything but a 2xx."""
+        parts = urlsplit(self.url)
+        make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        target = parts.path + path + _query(params or {})
+        headers = {"Authorization": f"Bearer {self.key}", "Accept": "application/json"}
+        sent = None
+        if body is not None:
+            sent, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
+        connection = make(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
+        try:
+            connection.request(method, target, body=sent, headers=headers)
+            response = connection.getresponse()
+            data = response.read()
+        except TimeoutError:
+            raise RemoteError(f"{self.url} did not answer within {_TIMEOUT_S:.0f} seconds; is it busy?") from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise RemoteError(f"{self.url} does not answer ({why}); start the server with `kaa serve`") from None
+        finally:
+            connection.close()
+        if 200 <= response.status < 300:
+            return data
+        raise self._refused(response.status, data)
+
+    def _refused(self, status: int, data: bytes) -> RemoteError:
+        if status == 401:
+            return RemoteError(
+                f"{self.url} does not take the key {self.key_from}; give a valid one with --key or KAA_KEY",
+                status=status,
+            )
+        try:
+            message = str(json.loads(data)["message"])
+        except (ValueError, KeyError, TypeError):
+            message = f"{self.url} answered with status {status}"
+        return RemoteError(message, status=status)
+
+
+def path_of(*parts: str) -> str:
+    """Make a path of its parts, each quoted."""
+    return "".join("/" + quote(part, safe="~") for part in parts)
+
+
+def _query(params: Mapping[str, Any]) -> str:
+    pairs: list[tuple[str, str]] = []
+    for name, value in params.items():
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            pairs += [(name, str(one)) for one in value]
+        elif value is not None:
+            pairs.append((name, str(value)))
+    return "?" + urlencode(pairs) if pairs else ""
+
+
+def _reachable(address: str) -> str:
+    host, _, port = address.rpartition(":")
+    if not host:
+        raise ValueError(f"{address!r} is no address")
+    return _address(_EVERYWHERE.get(host, host), int(port))
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
