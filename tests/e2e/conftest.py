@@ -45,7 +45,7 @@ def nats_server(
 
     yield make
     for one in made:
-        one.stop()
+        one.release()
 
 
 @pytest.fixture(scope="session")

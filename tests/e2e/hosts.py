@@ -16,6 +16,7 @@ from typing import IO, Any
 import aiohttp
 import yaml
 from nats_server import NatsServer
+from ports import HeldPort
 
 import kaa
 from kaa.app import Server
@@ -198,8 +199,8 @@ class KaaProcess:
         if nats is not None:
             self._environ["KAA_BUS_URL"] = nats.url
         self.data_dir = directory / "data"
-        self.mqtt: Address = ("127.0.0.1", 0)
-        self.http: Address = ("127.0.0.1", 0)
+        self._ports = [HeldPort(), HeldPort()]
+        self.mqtt, self.http = (("127.0.0.1", port.number) for port in self._ports)
         self._running: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
         self.ready = ""
@@ -233,7 +234,7 @@ class KaaProcess:
         return self._running
 
     def start(self, *flags: str) -> "KaaProcess":
-        """Start it and wait until its doors are open; from then on it keeps its ports."""
+        """Start it and wait until its doors are open."""
         running = self.launch(*flags)
         assert running.stdout is not None
         self.ready = running.stdout.readline().decode().rstrip("\n")
@@ -270,6 +271,8 @@ class KaaProcess:
 
     def stop(self) -> None:
         """Leave nothing behind, whatever state it is in."""
+        for port in self._ports:
+            port.release()
         if self._running is not None:
             self._signal(signal.SIGTERM)
             try:

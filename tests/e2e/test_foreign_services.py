@@ -85,7 +85,7 @@ def written(schema: Any, value: dict[str, Any]) -> bytes:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
     made = NatsServer(tmp_path_factory.mktemp("nats")).start()
     yield made
-    made.stop()
+    made.release()
 
 
 @pytest.fixture(scope="module")

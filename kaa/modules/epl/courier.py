@@ -39,7 +39,9 @@ class Courier:
                 while await self._deliver():
                     pause_ms = _AGAIN_MS
             except Refusal as no:
-                log.info("put_off", what=self._name, reason=no.reason, again_in_s=pause_ms / 1000)
+                # the first time is nothing to tell of: at start, who is asked may not listen yet
+                tell = log.debug if pause_ms == _AGAIN_MS else log.info
+                tell("put_off", what=self._name, reason=no.reason, again_in_s=pause_ms / 1000)
                 await self._clock.sleep_ms(pause_ms)
                 pause_ms = min(pause_ms * 2, _AGAIN_MOST_MS)
                 self._has_work.set()

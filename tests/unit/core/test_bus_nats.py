@@ -63,7 +63,7 @@ def heard(request: Said, text: str = "") -> Heard:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
     made = NatsServer(tmp_path_factory.mktemp("nats")).start()
     yield made
-    made.stop()
+    made.release()
 
 
 class Buses:
@@ -324,4 +324,4 @@ class TestTheConnection:
                 assert (await bus.request(ASK, said("again"))).text == "again"
                 await until(lambda: texts(found) == ["held back"])
         finally:
-            server.stop()
+            server.release()

@@ -324,8 +324,12 @@ class TestTime:
         assert (await by_request).message == "the endpoint gave no result within 60 s"
         await house.clock.advance(10 * TICK_MS)
         for number in range(2):
-            found = await command(house, ID + number)
-            assert (found["status"], found["statusCode"]) == ("EXPIRED", 504)
+
+            async def is_over(command_id: int = ID + number) -> bool:
+                found = await command(house, command_id)
+                return bool((found["status"], found["statusCode"]) == ("EXPIRED", 504))
+
+            await until(is_over)
 
     async def test_the_wait_is_configured(self, house: House) -> None:
         agent = await start(house, read_timeout="1s")
