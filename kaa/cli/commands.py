@@ -13,6 +13,7 @@ from .device import device
 from .refusals import refusals
 from .series import series
 from .serve import serve
+from .simulate import simulate
 
 
 def _version() -> str:
@@ -36,7 +37,7 @@ def cli() -> None:
     """Kaa: an IoT platform in one process."""
 
 
-for command in (serve, device, series, refusals, cert, bench):
+for command in (serve, device, series, refusals, cert, bench, simulate):
     cli.add_command(command)
 
 

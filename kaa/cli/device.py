@@ -40,7 +40,7 @@ def add(
     """Add a device, and print its token with a line to try it."""
     described = _object(metadata)
     asked = remote(server)
-    version_name = _ensure_version(asked, app, version)
+    version_name = ensure_version(asked, app, version)
     wanted = {"endpointId": endpoint_id, "endpointToken": token, "metadata": described}
     made = asked.post(
         "/epr/api/v1/endpoints",
@@ -117,7 +117,7 @@ def _object(text: str | None) -> dict[str, Any] | None:
     return value
 
 
-def _ensure_version(asked: Remote, app: str, version: str) -> str:
+def ensure_version(asked: Remote, app: str, version: str) -> str:
     """Make application and version where they are not there; give the version's full name."""
     suffix = version.removeprefix(f"{app}-")
     name = f"{app}-{suffix}"
