@@ -220,11 +220,12 @@ class Orchestra:
 
         async def rest() -> bool:
             query = "select count(*) from otao_rollout"
-            return await self.house.storage.read(lambda c: c.exec_driver_sql(query).scalar_one()) == 0
+            await self.house.outbox_is_empty()
+            if await self.house.storage.read(lambda c: c.exec_driver_sql(query).scalar_one()):
+                return False
+            return all(length == 0 for length, _ in self.house.bus.depths().values())
 
         await until(rest, what="nothing is rolled out")
-        await self.house.outbox_is_empty()
-        assert all(length == 0 for length, _ in self.house.bus.depths().values())
 
 
 def content(event: Any) -> Any:

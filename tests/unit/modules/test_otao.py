@@ -203,6 +203,7 @@ class TestReports:
         await ota.has("dev-1", status="FAILED")
         await ota.make("1.1.1", "1.0.0")
         await ota.has("dev-1", status="OFFERED", offeredVersion="1.1.1")
+        await ota.is_idle()
         assert ota.pushes()[-1] == ("dev-1", "1.1.1")
         await ota.runs("dev-1", "1.1.1")
         status = await ota.has("dev-1", status="APPLIED", offeredVersion=None, offeredDate=None)

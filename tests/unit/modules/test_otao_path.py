@@ -109,6 +109,7 @@ async def test_one_that_was_away_is_told_when_it_connects(fleet: Fleet) -> None:
     await fleet.restart()
     await fleet.house.clock.advance(1_000)
     await fleet.devices.connect("dev-1")
+    await fleet.rest()
     assert fleet.pushes() == [("dev-1", "1.1.0")]
     await fleet.devices.applied("1.1.0")
     await fleet.house.clock.advance(20_000)
@@ -130,6 +131,7 @@ async def test_one_that_could_not_install_it_is_told_again_when_it_connects(flee
     assert (status["version"], status["status"], status["lastResult"]["reasonPhrase"]) == ("1.0.0", "FAILED", "no room")
     await fleet.house.clock.advance(20_000)
     await fleet.devices.connect("dev-1")
+    await fleet.rest()
     assert fleet.pushes() == [("dev-1", "1.1.0")]
 
 
