@@ -6,11 +6,14 @@
 import asyncio
 import gc
 import inspect
+import os
+import shutil
 import signal
 import threading
 import time
 from asyncio.events import Handle
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +24,7 @@ LONGEST_STEP_S = 0.1
 LONGEST_TEST_S = 120
 _TURNS = 50
 _ATTEMPTS = 3
+_IN_MEMORY, _ENOUGH_BYTES = Path("/dev/shm"), 2 << 30
 
 
 class LoopWatch:
@@ -84,6 +88,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--bus", choices=["memory", "nats"], default="memory", help="what the end-to-end tests' servers speak over"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep what tests write in memory, where there is enough: none is about how long a disk takes to answer an fsync.
+
+    What a test kills loses nothing by it: the system keeps what a process has written, whatever becomes of the process.
+    """
+    if config.option.basetemp is None and _IN_MEMORY.is_dir() and shutil.disk_usage(_IN_MEMORY).free > _ENOUGH_BYTES:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_IN_MEMORY))  # noqa: TID251  pytest's own door to it
 
 
 def pytest_collection_finish() -> None:
