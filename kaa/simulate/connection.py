@@ -18,6 +18,7 @@ from .signals import Source
 from .tally import Tally
 
 _MOST_PENDING = 1_000
+_KEPT = 10
 _LAST_REQUEST_ID = (1 << 31) - 1
 _RECONNECT_S = 1.0
 
@@ -89,12 +90,11 @@ class Connection:
         gathered = self._gathered[token]
         gathered.append(sample)
         # what cannot be sent is kept for a while, as a device with little memory does
-        if len(gathered) < self._fleet.batch or not self._is_connected:
-            del gathered[: -max(self._fleet.batch, 10)]
+        is_due = len(gathered) >= self._fleet.batch
+        if not is_due or not self._is_connected or len(self._pending) >= _MOST_PENDING:
+            del gathered[: -max(self._fleet.batch, _KEPT)]
             return
         number = str(next(self._numbers) & _LAST_REQUEST_ID)
-        if len(self._pending) >= _MOST_PENDING:
-            return
         self._pending[token, number] = self._clock.monotonic_ms()
         self._tally.sent += 1
         self._publish("dcx", token, f"json/{number}", gathered if len(gathered) > 1 else gathered[0])

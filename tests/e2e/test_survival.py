@@ -336,11 +336,11 @@ async def kill_once(server: KaaProcess, told: Iterable[type[Story]], round_: int
                 group.create_task(story.check(), name=type(story).__name__)
 
 
-async def test_what_was_said_yes_to_outlives_kill_9(process: Callable[..., KaaProcess]) -> None:
+@pytest.mark.parametrize("round_", range(3))
+async def test_what_was_said_yes_to_outlives_kill_9(process: Callable[..., KaaProcess], round_: int) -> None:
     server = process()
     await off_loop(server.start)
-    for round_ in range(3):
-        await kill_once(server, STORIES, round_)
+    await kill_once(server, STORIES, round_)
 
 
 @pytest.mark.soak
