@@ -15,6 +15,7 @@ from kaa.bench.times import between
 from kaa.remote import path_of
 
 _RATE = 200
+_WITNESSES, _WITNESSED_RATE = 100, 1_000
 _LONGEST_S = 600.0
 _SPARE_FILES = 500  # of the server's, beside its connections
 _MOST_CONNECTIONS = 19_000  # of the server's 20,000, by default
@@ -24,8 +25,7 @@ def measure(setup: Setup, say: Say) -> Section:
     """Register endpoints, filter and list them, and configure those that are connected by changing the default."""
     raise_file_limit()
     with running_server(setup.directory) as server:
-        say(f"scale: registering {whole(setup.endpoints)} endpoints")
-        tokens, registered_s = register(server, setup.endpoints)
+        tokens, registered_s, telemetry, told = _register(setup, server, say)
         say("scale: a filter over them")
         filter_id, filter_s = make_filter(server, len(tokens))
         say("scale: pages of their list")
@@ -35,7 +35,7 @@ def measure(setup: Setup, say: Say) -> Section:
             "filterPageMs": read_page(server, filterId=filter_id),
         }
         say(f"scale: connecting {whole(setup.connected)} of them")
-        job = _job(server, tokens[: setup.connected])
+        job = _job(server, tokens[: setup.connected], _RATE)
         with attending(job) as devices:
             figures, data = _configure(setup, server, devices, job, say)
     every = whole(len(tokens))
@@ -47,6 +47,7 @@ def measure(setup: Setup, say: Say) -> Section:
                 f"{registered_s:.1f} s",
                 f"{whole(len(tokens) / registered_s)} a second",
             ),
+            *telemetry,
             Figure("a filter over them, until it is active", f"{filter_s:.2f} s", "a tenth of them matches"),
             Figure(f"a page of {PAGE} of them, the first", ms(pages["firstPageMs"])),
             Figure("the one in the middle", ms(pages["middlePageMs"])),
@@ -56,6 +57,7 @@ def measure(setup: Setup, say: Say) -> Section:
         {
             "endpoints": len(tokens),
             "registeredSeconds": round(registered_s, 2),
+            **told,
             "filterSeconds": round(filter_s, 3),
             **{name: round(took, 2) for name, took in pages.items()},
             **data,
@@ -63,7 +65,28 @@ def measure(setup: Setup, say: Say) -> Section:
     )
 
 
-def _job(server: Server, tokens: list[str]) -> Attend:
+def _register(setup: Setup, server: Server, say: Say) -> tuple[list[str], float, list[Figure], dict[str, Any]]:
+    """Register all endpoints, the first ones of which send meanwhile."""
+    few = min(_WITNESSES, setup.endpoints // 2)
+    tokens, _ = register(server, range(few))
+    with attending(_job(server, tokens, _WITNESSED_RATE)) as devices:
+        sleep(1.0)
+        begun = perf_counter()
+        say(f"scale: {_WITNESSED_RATE} messages a second, before the registering")
+        sleep(setup.seconds)
+        changed = perf_counter()
+        say(f"scale: registering {whole(setup.endpoints)} endpoints")
+        more, took_s = register(server, range(few, setup.endpoints))
+        done = devices.end()
+    before, during = between(done, begun, changed), between(done, changed, changed + took_s)
+    figures = [
+        before.figure("publish to PUBACK before that", f"{_WITNESSED_RATE} msg/s"),
+        during.figure("publish to PUBACK meanwhile", f"{_WITNESSED_RATE} msg/s"),
+    ]
+    return tokens + more, took_s, figures, {"beforeRegistering": before.data(), "whileRegistering": during.data()}
+
+
+def _job(server: Server, tokens: list[str], rate: int) -> Attend:
     """Give each device a connection; where files do not suffice, a gateway's to several."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _MOST_CONNECTIONS if files == resource.RLIM_INFINITY else min(files - _SPARE_FILES, _MOST_CONNECTIONS)
@@ -73,7 +96,7 @@ def _job(server: Server, tokens: list[str]) -> Attend:
         version=VERSION,
         tokens=tuple(tokens),
         connections=max(1, min(len(tokens), most)),
-        rate=_RATE,
+        rate=rate,
         wanted=len(tokens),
     )
 

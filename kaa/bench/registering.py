@@ -21,11 +21,11 @@ _ENDPOINTS = path_of("epr", "api", "v1", "endpoints")
 _STATUS = path_of("epr", "api", "v1", "endpoints", "batch", "status")
 
 
-def register(server: Server, count: int) -> tuple[list[str], float]:
-    """Register so many endpoints with metadata; gives their tokens and the seconds until all are there."""
+def register(server: Server, numbers: range) -> tuple[list[str], float]:
+    """Register endpoints of these numbers, with metadata; gives their tokens and the seconds until all are there."""
     begun, tasks, tokens = perf_counter(), list[str](), list[str]()
-    for at in range(0, count, BATCH):
-        new = [{"metadata": _metadata(number)} for number in range(at, min(at + BATCH, count))]
+    for at in range(0, len(numbers), BATCH):
+        new = [{"metadata": _metadata(number)} for number in numbers[at : at + BATCH]]
         body = {"appVersion": {"name": VERSION}, "endpoints": new}
         tasks.append(server.remote.post(f"{_ENDPOINTS}/batch", body)["taskId"])
     for task in tasks:

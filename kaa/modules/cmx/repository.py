@@ -97,18 +97,14 @@ class StateRepository:
 
     async def forget(self, gone: Sequence[tuple[str, int]]) -> None:
         """Forget endpoints, as far as what is known of them is not newer than the time given with each."""
-
-        def run(connection: Connection) -> None:
-            for endpoint_id, at_ms in gone:
-                connection.execute(
-                    delete(_state).where(
-                        _state.c.instance == self._instance,
-                        _state.c.endpoint_id == endpoint_id,
-                        _state.c.updated_ms <= at_ms,
-                    )
-                )
-
-        await self._storage.write(run)
+        statement = delete(_state).where(
+            _state.c.instance == self._instance,
+            _state.c.endpoint_id == bindparam("key"),
+            _state.c.updated_ms <= bindparam("until_ms"),
+        )
+        rows = [{"key": endpoint_id, "until_ms": at_ms} for endpoint_id, at_ms in gone]
+        if rows:
+            await self._storage.write(lambda connection: connection.execute(statement, rows))
 
     def _find(self, connection: Connection, endpoint_ids: Sequence[str]) -> dict[Key, State]:
         found: dict[Key, State] = {}

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import Connection, delete, or_
+from sqlalchemy import BindParameter, Connection, bindparam, delete, or_
 from sqlalchemy.dialects.sqlite import insert
 
 from kaa.core.storage.database import Storage
@@ -16,6 +16,17 @@ from .telling import Dispatched, Tell, due, events, forget_told, note_dispatched
 
 Found = tuple[str, bytes | None] | None
 """The identifier and the content, which is None where the endpoint has it; None where there is no configuration."""
+
+_KEY: BindParameter[str] = bindparam("key")
+_UNTIL: BindParameter[int] = bindparam("until_ms")
+_FORGETTING = (
+    delete(config_table).where(
+        config_table.c.scope == "endpoint", config_table.c.owner == _KEY, config_table.c.updated_ms <= _UNTIL
+    ),
+    delete(member_table).where(member_table.c.endpoint_id == _KEY, member_table.c.at_ms <= _UNTIL),
+    delete(status_table).where(status_table.c.endpoint_id == _KEY, status_table.c.touched_ms <= _UNTIL),
+    delete(told_table).where(told_table.c.endpoint_id == _KEY),
+)
 
 
 class DeliveryRepository:
@@ -103,21 +114,14 @@ class DeliveryRepository:
 
     async def forget_endpoints(self, gone: Sequence[tuple[str, int]]) -> None:
         """Forget endpoints, as far as what is kept of them is not newer than the time given with each."""
+        rows = [{"key": endpoint_id, "until_ms": at_ms} for endpoint_id, at_ms in gone]
 
         def run(connection: Connection) -> None:
-            for endpoint_id, at_ms in gone:
-                for table, owner, since in (
-                    (config_table, config_table.c.owner, config_table.c.updated_ms),
-                    (member_table, member_table.c.endpoint_id, member_table.c.at_ms),
-                    (status_table, status_table.c.endpoint_id, status_table.c.touched_ms),
-                ):
-                    which = [owner == endpoint_id, since <= at_ms]
-                    if table is config_table:
-                        which.append(config_table.c.scope == "endpoint")
-                    connection.execute(delete(table).where(*which))
-                connection.execute(delete(told_table).where(told_table.c.endpoint_id == endpoint_id))
+            for statement in _FORGETTING:
+                connection.execute(statement, rows)
 
-        await self._storage.write(run)
+        if rows:
+            await self._storage.write(run)
 
     async def find_rollouts(self) -> list[Rollout]:
         """Give what is still to be told."""

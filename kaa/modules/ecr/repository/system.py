@@ -12,6 +12,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    bindparam,
     delete,
     func,
     insert,
@@ -131,13 +132,14 @@ class SystemRepository:
 
     async def remove_endpoints(self, gone: Sequence[tuple[str, int]]) -> None:
         """Delete those of endpoints that are no more, unless they are newer than the time given with each."""
-
-        def run(connection: Connection) -> None:
-            for endpoint_id, at_ms in gone:
-                which = _system.c.level == Level.ENDPOINT, _system.c.level_id == endpoint_id
-                connection.execute(delete(_system).where(*which, _system.c.updated_ms <= at_ms))
-
-        await self._storage.write(run)
+        statement = delete(_system).where(
+            _system.c.level == Level.ENDPOINT,
+            _system.c.level_id == bindparam("key"),
+            _system.c.updated_ms <= bindparam("until_ms"),
+        )
+        rows = [{"key": endpoint_id, "until_ms": at_ms} for endpoint_id, at_ms in gone]
+        if rows:
+            await self._storage.write(lambda connection: connection.execute(statement, rows))
 
 
 def _get(connection: Connection, level: Level, level_id: str, id_: str) -> SystemConfiguration:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import from_json, to_json
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
 
 from kaa.core.storage.database import Storage
 from kaa.core.storage.outbox import Outbox
@@ -95,15 +95,16 @@ class EndpointRepository:
 
     async def remove(self, gone: Mapping[str, int], *, now_ms: int) -> None:
         """Forget endpoints that were deleted, each at its time; one that reported later has its id anew, and stays."""
+        rows = [{"endpoint_id": endpoint_id, "gone_ms": at_ms} for endpoint_id, at_ms in gone.items()]
+        keys = [{"key": endpoint_id, "until_ms": at_ms} for endpoint_id, at_ms in gone.items()]
+        forgotten = delete(endpoint_table).where(
+            endpoint_table.c.endpoint_id == bindparam("key"), endpoint_table.c.reported_ms <= bindparam("until_ms")
+        )
+        gone_before = delete(gone_table).where(gone_table.c.endpoint_id == bindparam("key"))
 
         def run(connection: Connection) -> None:
-            table = endpoint_table
-            for endpoint_id, at_ms in gone.items():
-                connection.execute(
-                    delete(table).where(table.c.endpoint_id == endpoint_id, table.c.reported_ms <= at_ms)
-                )
-                connection.execute(delete(gone_table).where(gone_table.c.endpoint_id == endpoint_id))
-            rows = [{"endpoint_id": endpoint_id, "gone_ms": at_ms} for endpoint_id, at_ms in gone.items()]
+            connection.execute(forgotten, keys)
+            connection.execute(gone_before, keys)
             connection.execute(insert(gone_table), rows)
             connection.execute(delete(gone_table).where(gone_table.c.gone_ms < now_ms - _GONE_MS))
 
