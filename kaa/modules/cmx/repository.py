@@ -57,13 +57,13 @@ class StateRepository:
 
     async def note_said(self, said: Sequence[Said], events: Sequence[Event], *, at_ms: int) -> None:
         """Keep what endpoints say on their own account, and the events that tell of it."""
+        applied = [(one.key, one.applied_id) for one in said if one.applied_id is not None]
+        observed = [self._row(one.key, at_ms, observe=one.observe) for one in said if one.observe is not None]
 
         def run(connection: Connection) -> None:
-            for one in said:
-                if one.applied_id is not None:
-                    connection.execute(self._applied(), self._row(one.key, at_ms, applied_id=one.applied_id))
-                if one.observe is not None:
-                    connection.execute(self._observed(), self._row(one.key, at_ms, observe=one.observe))
+            self._apply(connection, applied, at_ms)
+            if observed:
+                connection.execute(self._observed(), observed)
             self._outbox.add_all(connection, events)
 
         await self._storage.write(run)
@@ -85,8 +85,7 @@ class StateRepository:
             known = self._find(connection, list({key[0] for key, _ in current}))
             fresh = [(key, config_id) for key, config_id in current if known.get(key, State()).known_id != config_id]
             fresh = list(dict.fromkeys(fresh))
-            for key, config_id in fresh:
-                connection.execute(self._applied(), self._row(key, at_ms, applied_id=config_id))
+            self._apply(connection, fresh, at_ms)
             if sent:
                 rows = [self._bound(key) | {"sending_id": config_id} for key, config_id in sent]
                 connection.execute(self._sent(), rows)
@@ -113,6 +112,11 @@ class StateRepository:
             for row in connection.execute(select(_state).where(*which)):
                 found[row.endpoint_id, row.name] = State(row.applied_id, row.sent_id, row.observe)
         return found
+
+    def _apply(self, connection: Connection, applied: Sequence[tuple[Key, str]], at_ms: int) -> None:
+        if applied:
+            rows = [self._row(key, at_ms, applied_id=config_id) for key, config_id in applied]
+            connection.execute(self._applied(), rows)
 
     def _applied(self) -> Any:
         query = insert(_state)
