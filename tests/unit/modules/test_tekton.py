@@ -49,7 +49,7 @@ class TestApplications:
         await house.start(TEKTON)
         new = {"name": "smart-home", "displayName": "Smart home", "description": "all of it"}
         reply = await house.call("POST", f"{API}/applications", new)
-        expected = {**new, "createdDate": NOW, "updatedDate": NOW, "versions": []}
+        expected = {**new, "createdDate": NOW, "updatedDate": NOW, "managedByFile": False, "versions": []}
         assert (reply.status, reply.json) == (201, expected)
         assert reply.headers["Location"].endswith("/tekton/api/v1/applications/smart-home")
         assert await house.get(f"{API}/applications/smart-home") == expected
@@ -125,6 +125,7 @@ class TestVersions:
             "description": None,
             "createdDate": at,
             "updatedDate": at,
+            "managedByFile": False,
         }
         assert (reply.status, reply.json) == (201, expected)
         path = "/applications/home/app-versions/home-v1"
@@ -152,7 +153,7 @@ class TestVersions:
         """Names from before there were prefixes may look like anything."""
         await with_home(house)
         await house.call("POST", f"{API}/applications", {"name": "garden"})
-        old = "insert into tekton_version values ('garden-v1', 'home', null, null, 0, 0)"
+        old = "insert into tekton_version values ('garden-v1', 'home', null, null, 0, 0, 0)"
         await house.storage.write(lambda connection: connection.execute(sa.text(old)) and None)
         reply = await house.call("POST", f"{API}/applications/garden/app-versions", {"nameSuffix": "v1"})
         assert (reply.status, "'home'" in reply.message) == (409, True)

@@ -1,21 +1,18 @@
-"""Tekton over HTTP."""
+"""Applications and versions over HTTP."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
 from kaa.core.dates import Date
-from kaa.core.errors import Conflict, InvalidInput, NotFound
+from kaa.core.errors import Conflict, InvalidInput, NotFound, PreconditionFailed, TimedOut, Unavailable
 from kaa.core.http import Answer, Call, Camel, Route
 from kaa.protocols.names import APPLICATION_NAME, TENANT, VERSION_SUFFIX
 
-from .models import Application, Version
-from .service import Catalogue
-
-DisplayName = Annotated[str, StringConstraints(max_length=256)]
-Description = Annotated[str, StringConstraints(max_length=4096)]
-Envelope = dict[str, Any]
+from ..models import Application, Version
+from ..service import Catalogue
+from .common import Description, DisplayName, TenantQuery, check_tenant, tag
 
 
 class NewApplication(Camel):
@@ -34,14 +31,23 @@ class NewVersion(Camel):
     description: Description | None = None
 
 
+class Changes(Camel):
+    """What is to change; null clears. A name may be said, and is that which it is."""
+
+    name: str | None = None
+    display_name: DisplayName | None = None
+    description: Description | None = None
+
+
 class VersionView(Camel):
-    """An application version."""
+    """An application version; what is managed by the configuration file is changed there."""
 
     name: str
     display_name: str | None
     description: str | None
     created_date: Date
     updated_date: Date
+    is_managed_by_file: bool = Field(alias="managedByFile")
 
 
 class ApplicationView(VersionView):
@@ -50,19 +56,7 @@ class ApplicationView(VersionView):
     versions: list[VersionView]
 
 
-class TenantQuery(Camel):
-    """Whose applications; there is one tenant."""
-
-    tenant_id: str = TENANT
-
-
-class SettingsQuery(TenantQuery):
-    """Which instances' settings; all, if none is named."""
-
-    service_instance_name: tuple[str, ...] = Field(default=())
-
-
-def routes(catalogue: Catalogue) -> list[Route]:
+def application_routes(catalogue: Catalogue) -> list[Route]:
     """Give all that can be asked for."""
     api = _Api(catalogue)
     application, version = "/applications/{app}", "/applications/{app}/app-versions/{version}"
@@ -94,6 +88,24 @@ def routes(catalogue: Catalogue) -> list[Route]:
             query=TenantQuery,
             returns=ApplicationView,
             errors=(NotFound,),
+            tagged=True,
+        ),
+        Route(
+            method="PATCH",
+            path=application,
+            handler=api.patch_application,
+            summary="Change the display name or the description of an application",
+            body=Changes,
+            returns=ApplicationView,
+            errors=(NotFound, Conflict, PreconditionFailed),
+        ),
+        Route(
+            method="DELETE",
+            path=application,
+            handler=api.delete_application,
+            summary="Delete an application that has no endpoints, with its versions and settings",
+            status=204,
+            errors=(NotFound, Conflict, PreconditionFailed, Unavailable, TimedOut),
         ),
         Route(
             method="POST",
@@ -122,31 +134,24 @@ def routes(catalogue: Catalogue) -> list[Route]:
             query=TenantQuery,
             returns=VersionView,
             errors=(NotFound,),
-        ),
-        *_settings_routes(api, f"/app-configs{application}", "an application"),
-        *_settings_routes(api, f"/app-configs{version}", "a version"),
-    ]
-
-
-def _settings_routes(api: "_Api", path: str, of: str) -> list[Route]:
-    return [
-        Route(
-            method="PUT",
-            path=path,
-            handler=api.put_settings,
-            summary=f"Replace the settings of {of} for the instances named",
-            body=Envelope,
-            returns=Envelope,
-            errors=(InvalidInput, NotFound),
+            tagged=True,
         ),
         Route(
-            method="GET",
-            path=path,
-            handler=api.get_settings,
-            summary=f"The settings of {of}, by instance",
-            query=SettingsQuery,
-            returns=Envelope,
-            errors=(NotFound,),
+            method="PATCH",
+            path=version,
+            handler=api.patch_version,
+            summary="Change the display name or the description of a version",
+            body=Changes,
+            returns=VersionView,
+            errors=(NotFound, Conflict, PreconditionFailed),
+        ),
+        Route(
+            method="DELETE",
+            path=version,
+            handler=api.delete_version,
+            summary="Delete a version that has no endpoints, with its settings",
+            status=204,
+            errors=(NotFound, Conflict, PreconditionFailed, Unavailable, TimedOut),
         ),
     ]
 
@@ -160,91 +165,82 @@ class _Api:
         made = await self._catalogue.add_application(
             new.name, display_name=new.display_name, description=new.description
         )
-        return Answer(body=_application(made), location=f"/applications/{made.name}")
+        return _answer(_application(made), location=f"/applications/{made.name}")
 
     async def get_applications(self, call: Call) -> list[ApplicationView]:
         if call.query.tenant_id != TENANT:
             return []
         return [_application(found) for found in await self._catalogue.find_applications()]
 
-    async def get_application(self, call: Call) -> ApplicationView:
-        _check_tenant(call)
-        return _application(await self._catalogue.get_application(call.path["app"]))
+    async def get_application(self, call: Call) -> Answer:
+        check_tenant(call)
+        return _answer(_application(await self._catalogue.get_application(call.path["app"])))
+
+    async def patch_application(self, call: Call) -> Answer:
+        name = call.path["app"]
+        changed = await self._catalogue.update_application(
+            name, _changes(call.body, name), _unchanged(call, _application)
+        )
+        return _answer(_application(changed))
+
+    async def delete_application(self, call: Call) -> Answer:
+        await self._catalogue.remove_application(call.path["app"], _unchanged(call, _application))
+        return Answer()
 
     async def post_version(self, call: Call) -> Answer:
         new: NewVersion = call.body
         made = await self._catalogue.add_version(
             call.path["app"], new.name_suffix, display_name=new.display_name, description=new.description
         )
-        return Answer(body=_version(made), location=f"/applications/{made.application}/app-versions/{made.name}")
+        return _answer(_version(made), location=f"/applications/{made.application}/app-versions/{made.name}")
 
     async def get_versions(self, call: Call) -> list[VersionView]:
-        _check_tenant(call)
+        check_tenant(call)
         return [_version(found) for found in (await self._catalogue.get_application(call.path["app"])).versions]
 
-    async def get_version(self, call: Call) -> VersionView:
-        _check_tenant(call)
-        return _version(await self._catalogue.get_version(call.path["app"], call.path["version"]))
+    async def get_version(self, call: Call) -> Answer:
+        check_tenant(call)
+        return _answer(_version(await self._catalogue.get_version(call.path["app"], call.path["version"])))
 
-    async def put_settings(self, call: Call) -> Envelope:
-        application, version = call.path["app"], call.path.get("version")
-        settings = {instance: _unwrap(instance, tree, application, version) for instance, tree in call.body.items()}
-        await self._catalogue.put_settings(application, version, settings)
-        return await self._settings(application, version, ())
+    async def patch_version(self, call: Call) -> Answer:
+        application, name = call.path["app"], call.path["version"]
+        changed = await self._catalogue.update_version(
+            application, name, _changes(call.body, name), _unchanged(call, _version)
+        )
+        return _answer(_version(changed))
 
-    async def get_settings(self, call: Call) -> Envelope:
-        _check_tenant(call)
-        return await self._settings(call.path["app"], call.path.get("version"), call.query.service_instance_name)
-
-    async def _settings(self, application: str, version: str | None, instances: tuple[str, ...]) -> Envelope:
-        found = await self._catalogue.find_settings(application, version, instances)
-        return {instance: _wrap(settings, application, version) for instance, settings in found.items()}
+    async def delete_version(self, call: Call) -> Answer:
+        await self._catalogue.remove_version(call.path["app"], call.path["version"], _unchanged(call, _version))
+        return Answer()
 
 
-def _check_tenant(call: Call) -> None:
-    if call.query.tenant_id != TENANT:
-        raise NotFound(f"tenantId: there is no tenant {call.query.tenant_id!r}")
+def _answer(view: VersionView, location: str | None = None) -> Answer:
+    return Answer(body=view, etag=tag(view), location=location)
+
+
+def _changes(body: Changes, name: str) -> dict[str, str | None]:
+    if body.name not in {None, name}:
+        raise InvalidInput(f"body.name: {name!r} cannot be renamed, for devices and endpoints know it by its name")
+    return {field: getattr(body, field) for field in body.model_fields_set - {"name"}}
+
+
+def _unchanged(call: Call, view: Callable[..., VersionView]) -> Callable[..., None]:
+    return lambda present: call.if_match(tag(view(present)))
 
 
 def _application(found: Application) -> ApplicationView:
     return ApplicationView(
-        name=found.name,
-        display_name=found.display_name,
-        description=found.description,
-        created_date=found.created_ms,
-        updated_date=found.updated_ms,
+        **dict(_version(found)),
         versions=[_version(version) for version in found.versions],
     )
 
 
-def _version(found: Version) -> VersionView:
+def _version(found: Version | Application) -> VersionView:
     return VersionView(
         name=found.name,
         display_name=found.display_name,
         description=found.description,
         created_date=found.created_ms,
         updated_date=found.updated_ms,
+        is_managed_by_file=found.is_managed,
     )
-
-
-def _levels(application: str, version: str | None) -> list[str]:
-    return ["kaa", "applications", application] + ([] if version is None else ["versions", version])
-
-
-def _wrap(settings: Any, application: str, version: str | None) -> Envelope:
-    tree: Any = settings
-    for level in reversed(_levels(application, version)):
-        tree = {level: tree}
-    return dict(tree)
-
-
-def _unwrap(instance: str, tree: Any, application: str, version: str | None) -> Any:
-    """Give what lies at the end of the envelope; InvalidInput names the place where it is not as it should be."""
-    place = f"body.{instance}"
-    for level in _levels(application, version):
-        if not isinstance(tree, Mapping) or list(tree) != [level]:
-            raise InvalidInput(f"{place}: must be an object with {level!r} in it and nothing else")
-        tree, place = tree[level], f"{place}.{level}"
-    if tree is not None and not isinstance(tree, Mapping):
-        raise InvalidInput(f"{place}: must be an object, or null")
-    return tree
