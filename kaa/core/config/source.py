@@ -168,7 +168,7 @@ class _Loading(Generic[M]):
         self._origins[place] = origin
 
     def _sentence(self, item: ErrorDetails) -> str:
-        loc = item["loc"]
+        loc = tuple(part for part in item["loc"] if part != "[key]")  # what pydantic says behind a key that is wrong
         known = max((place for place in self._origins if loc[: len(place)] == place), key=len, default=None)
         origin = self._origins[known] if known is not None else self._given.file.name
         key = _dotted((*self._under, *loc))
