@@ -7,12 +7,15 @@ import click
 
 from kaa.core.errors import KaaError
 
+from .app import app
 from .bench import bench
 from .cert import cert
+from .config import config
 from .device import device
 from .refusals import refusals
 from .series import series
 from .serve import serve
+from .tokens import token
 
 
 def _version() -> str:
@@ -33,10 +36,13 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(_version(), prog_name="kaa")
 def cli() -> None:
-    """Kaa: an IoT platform in one process."""
+    """Kaa: an IoT platform in one process.
+
+    Exit codes: 0 done, 1 refused or failed, 2 wrong usage. Every command that asks a server takes --json.
+    """
 
 
-for command in (serve, device, series, refusals, cert, bench):
+for command in (serve, app, device, token, series, refusals, config, cert, bench):
     cli.add_command(command)
 
 
