@@ -1,6 +1,6 @@
 """`kaa token`: what devices show to be let in."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
@@ -13,7 +13,7 @@ from .output import is_terminal, printable, write_json, write_rows
 _COLUMNS = {"endpointId": "endpoint", "endpointTokenId": "token id", "status": "status", "createdDate": "created"}
 _PAGE = 1000
 # from which status a token gets there, and over which steps
-_WAYS = {
+_WAYS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "Active": {"Inactive": ("Active",), "Suspended": ("Active",)},
     "Suspended": {"Inactive": ("Active", "Suspended"), "Active": ("Suspended",)},
     "Revoked": {"Inactive": ("Active", "Revoked"), "Active": ("Revoked",), "Suspended": ("Revoked",)},
@@ -85,6 +85,8 @@ def revoke(*, endpoints: tuple[str, ...], ids: tuple[str, ...], is_json: bool, *
 
 def _move(asked: Remote, endpoints: tuple[str, ...], ids: tuple[str, ...], status: str, *, is_json: bool) -> None:
     """Move tokens to a status, all that can; say what has been moved, and then what could not."""
+    if ids and len(endpoints) > 1:
+        raise click.UsageError("--id names a token of one endpoint: give that one alone")
     moved: list[dict[str, Any]] = []
     problems: list[str] = []
     for endpoint_id in endpoints:
@@ -104,7 +106,7 @@ def _moved(asked: Remote, endpoint_id: str, ids: tuple[str, ...], status: str) -
     """Move the tokens of an endpoint that can, or those with the ids; gives what has been moved."""
     there = _tokens(asked, endpoint_id)
     if missing := set(ids) - {one["endpointTokenId"] for one in there}:
-        raise RemoteError(f"endpoint {endpoint_id!r} has no token {sorted(missing)[0]!r}", status=404)
+        raise RemoteError(f"endpoint {endpoint_id!r} has no token {min(missing)!r}", status=404)
     wanted = [one for one in there if not ids or one["endpointTokenId"] in ids]
     ways = _WAYS[status]
     able = [one for one in wanted if one["status"] in ways]

@@ -86,22 +86,25 @@ def spelled_for_people(one: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _spelled_for_rest(document: Mapping[str, Any]) -> dict[str, Any]:
-    applications = document.get("applications")
-    if not isinstance(applications, dict):
-        return {**document, **({"applications": {}} if applications is None and "applications" in document else {})}
-    return {**document, "applications": {name: _one_for_rest(one) for name, one in applications.items()}}
+    spelled = _without_empty(document)
+    if isinstance(spelled.get("applications"), dict):
+        spelled["applications"] = {name: _one_for_rest(one) for name, one in spelled["applications"].items()}
+    return spelled
 
 
 def _one_for_rest(one: Any) -> Any:
     if not isinstance(one, dict):
         return one
-    spelled = {_spelled(name): part for name, part in one.items()}
-    for name in ("settings", "versions"):
-        if name in spelled and spelled[name] is None:
-            spelled[name] = {}  # a section of which every line is commented out
+    spelled = {_spelled(name): part for name, part in _without_empty(one).items()}
     if isinstance(spelled.get("versions"), dict):
         spelled["versions"] = {name: _one_for_rest(version) for name, version in spelled["versions"].items()}
     return spelled
+
+
+def _without_empty(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave sections away of which every line is commented out."""
+    sections = {"settings", "applications", "versions"}
+    return {name: part for name, part in document.items() if part is not None or name not in sections}
 
 
 def _spelled(name: str | int) -> str:
