@@ -55,7 +55,7 @@ def instance_routes(instances: ServiceInstances) -> list[Route]:
         ),
         Route(
             method="GET",
-            path="/service-instances/{name}",
+            path="/service-instances/{serviceInstanceName}",
             handler=api.get_instance,
             summary="One service instance",
             query=InstanceQuery,
@@ -73,7 +73,7 @@ class _Api:
         return [_view(found, call.query.include) for found in await self._instances.find()]
 
     async def get_instance(self, call: Call) -> InstanceView:
-        return _view(await self._instances.get(call.path["name"]), call.query.include)
+        return _view(await self._instances.get(call.path["serviceInstanceName"]), call.query.include)
 
 
 def _view(found: ServiceInstance, include: tuple[Include, ...]) -> InstanceView:
