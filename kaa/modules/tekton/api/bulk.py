@@ -12,7 +12,7 @@ from kaa.core.http import Call, Camel, Route
 
 from ..models import Action, Change, Everything, Wanted
 from ..service import Loading
-from .common import Description, DisplayName, Envelope, SettingsQuery, check_tenant, only
+from .common import Description, DisplayName, Envelope, SettingsQuery, TenantQuery, check_tenant, only
 
 _MAX_BYTES = 8 << 20
 
@@ -75,7 +75,7 @@ class BulkQuery(SettingsQuery):
     app_name: tuple[str, ...] = ()
 
 
-class LoadQuery(SettingsQuery):
+class LoadQuery(TenantQuery):
     """Whether only to say what would change."""
 
     dry_run: bool = False

@@ -9,7 +9,7 @@ from kaa.protocols.names import TENANT
 
 from ..models import Scope
 from ..service import ApplicationSettings
-from .common import Envelope, SettingsQuery, check_tenant, only, tag
+from .common import Envelope, SettingsQuery, TenantQuery, check_tenant, only, tag
 
 _WRITING = (InvalidInput, NotFound, Conflict, PreconditionFailed, Unavailable, TimedOut)
 
@@ -32,7 +32,7 @@ def _routes(api: "_Api", path: str, of: str) -> list[Route]:
             path=path,
             handler=api.put_settings,
             summary=f"Replace the settings of {of} for the instances named",
-            query=SettingsQuery,
+            query=TenantQuery,
             body=Envelope,
             returns=Envelope,
             errors=_WRITING,
