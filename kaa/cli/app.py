@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from kaa.remote import Remote, path_of
+from kaa.remote import Remote, RemoteError, path_of
 
 from .options import asks_server, remote
 from .output import is_terminal, printable, write_json, write_rows, write_yaml
@@ -60,8 +60,12 @@ def add(
     made = asked.post(
         "/tekton/api/v1/applications", _given(name=name, displayName=display_name, description=description)
     )
-    for version in versions:
-        made["versions"].append(_add_version(asked, made["name"], {"nameSuffix": _suffix(made["name"], version)}))
+    try:
+        for version in versions:
+            made["versions"].append(_add_version(asked, made["name"], {"nameSuffix": _suffix(made["name"], version)}))
+    except RemoteError:
+        asked.delete(_path(made["name"]))  # all of it or nothing
+        raise
     _write_made(made, is_json=is_json)
 
 

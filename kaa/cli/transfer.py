@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ _COLUMNS = {
     "version": "version",
     "serviceInstanceName": "settings of",
 }
+# each has a place of its own; those about the shape of the document come in one line
+_SENTENCES = re.compile(r"\n|; (?=body\.|and \d+ more$)")
 _HEAD = "# All applications of a server, with their versions and settings: `kaa config import` takes them over.\n"
 
 
@@ -67,7 +70,8 @@ def import_all(*, file: Path, dry_run: bool, is_json: bool, **server: Any) -> No
         if error.status not in {400, 404, 409}:
             raise
         lines = {".".join(map(_spelled, place)): line for place, line in given.lines.items()}
-        raise click.ClickException("\n".join(_at(file, lines, line) for line in str(error).splitlines())) from error
+        found = _SENTENCES.split(str(error))
+        raise click.ClickException("\n".join(_at(file, lines, sentence) for sentence in found)) from error
     if is_json:
         write_json(answer)
         return

@@ -2,10 +2,14 @@
 
 import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
+from click.testing import CliRunner
 from hosts import Inside, KaaProcess, Place, Rest, Thing, off_loop
 from mqtt_clients import V5, Wire
+
+from kaa.cli import cli
 
 Make = Callable[..., KaaProcess]
 Connect = Callable[..., Awaitable[Any]]
@@ -50,6 +54,9 @@ async def test_those_of_the_file_are_there_for_devices_from_the_start_and_stay_w
         change = {"displayName": "Mine"}
         refused = await place.rest.call("PATCH", f"{TEKTON}/applications/of-file", change)
         assert (refused.status, "managed by the configuration file" in refused.json["message"]) == (409, True)
+        words = ("device", "add", "--data-dir", str(server.data_dir), "--app", "of-file", "--version", "v3")
+        done = await off_loop(partial(CliRunner().invoke, cli, words))
+        assert (done.exit_code, "managed by the configuration file" in done.stderr) == (1, True)
     # the next start, after a crash, finds it out of the file
     await off_loop(server.kill)
     server.configure({})

@@ -3,8 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
+from kaa.core.errors import Conflict
 from kaa.protocols.names import ApplicationName, AppVersionName
+
+
+class Managed(Protocol):
+    """What may be the configuration file's: a model or a row."""
+
+    @property
+    def is_managed(self) -> bool:
+        """Whether it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +108,18 @@ class Everything:
     common: Mapping[str, bytes]
     applications: tuple[Application, ...]
     settings: Mapping[str, Mapping[str, bytes]]
+
+
+def managed(scope: Scope) -> str:
+    """Say that something is the configuration file's, and where it can be changed."""
+    what = f"application {scope.application!r}" if scope.version is None else f"version {scope.version!r}"
+    return (
+        f"{what} is managed by the configuration file: change it there, below applications.{scope.application}, "
+        "and start the server again"
+    )
+
+
+def require_ordinary(found: Managed, scope: Scope) -> None:
+    """Raise Conflict if the configuration file has it."""
+    if found.is_managed:
+        raise Conflict(managed(scope))

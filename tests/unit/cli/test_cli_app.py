@@ -16,6 +16,12 @@ def test_an_application_is_added_with_its_versions_and_listed(asked):
     assert listed["versions"] == made["versions"]
 
 
+def test_a_version_that_cannot_be_leaves_nothing_behind(ask, asked):
+    result = ask("app", "add", "app-half", "--version", "v1", "--version", "V 2")
+    assert (result.exit_code, "nameSuffix" in result.stderr) == (1, True)
+    assert "app-half" not in {one["name"] for one in asked("app", "list")}
+
+
 def test_without_a_name_one_is_made_up_and_printed(ask, asked):
     name = ask("app", "add").stdout.strip()
     assert name in {one["name"] for one in asked("app", "list")}

@@ -115,6 +115,18 @@ def test_a_file_of_another_shape_is_refused_with_its_line(ask, file, text, told)
     assert result.stderr.startswith(f"Error: {told}"), result.stderr
 
 
+def test_mistakes_in_the_shape_have_a_line_each(ask, file):
+    words = "".join(f"  x{number}: {{colour: 1}}\n" for number in range(5))
+    lines = ask("config", "import", file(f"applications:\n{words}")).stderr.splitlines()
+    assert [line.removeprefix("Error: ").split(": ")[0] for line in lines] == [
+        "in.yml:2",
+        "in.yml:3",
+        "in.yml:4",
+        "in.yml",
+    ]
+    assert lines[-1] == "in.yml: and 2 more"
+
+
 def test_sections_with_nothing_in_them_say_nothing(asked, file):
     text = "settings:\napplications:\n  empty:\n    settings:\n    versions:\n"
     assert len(asked("config", "import", file(text))["changes"]) == 1

@@ -289,6 +289,8 @@ class TestManagedByTheFile:
     async def test_rest_may_not_write_to_them(self, house: House) -> None:
         house.core.declared = (self.HOME,)
         await house.start(TEKTON, LAMP, CM, EPR)
+        body = {"appVersion": {"name": "home-v1"}}
+        assert (await house.call("POST", "/epr/api/v1/endpoints", body)).status == 201, "that is no write to them"
         before = await house.get(BULK)
         settings = "app-configs/applications/home"
         of_version = enveloped("lamp", {}, version="home-v1")

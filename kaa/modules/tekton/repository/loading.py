@@ -9,11 +9,11 @@ from kaa.core.errors import Conflict, NotFound
 from kaa.core.storage.database import Storage
 from kaa.core.storage.outbox import Outbox
 
-from ..models import Action, Change, Everything, Scope, Wanted
+from ..models import Action, Change, Everything, Scope, Wanted, managed
 from .applications import all_applications
 from .settings import present, replace
 from .tables import application_table, setting_table, version_table
-from .writing import Event, changed, managed
+from .writing import Event, changed
 
 Step = Callable[[Connection], object]
 _MOST_PROBLEMS = 100

@@ -47,8 +47,7 @@ class SettingsRepository:
             if new:
                 replace(connection, scope, new)
                 changed(connection, self._outbox, event)
-            after = before | new
-            return {name: after[name] for name in sorted(after) if (after[name]) is not None}  # type: ignore[misc]
+            return present(connection, scope)
 
         return await self._storage.write(run)
 

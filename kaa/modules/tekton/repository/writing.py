@@ -4,11 +4,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
-from kaa.core.errors import Conflict, NotFound
+from kaa.core.errors import NotFound
 from kaa.core.storage.outbox import Outbox
 from kaa.core.subjects import Subject
 
-from ..models import Scope
+from ..models import Scope, require_ordinary
 from .tables import application_table, revision_table, version_table
 
 Event = tuple[Subject[Any], Any]
@@ -40,15 +40,6 @@ def get_row(connection: Connection, scope: Scope) -> Row[Any] | None:
 def get_writable(connection: Connection, scope: Scope) -> Row[Any] | None:
     """Give the row as `get_row` does; Conflict if the configuration file has it."""
     row = get_row(connection, scope)
-    if row is not None and row.is_managed:
-        raise Conflict(managed(scope))
+    if row is not None:
+        require_ordinary(row, scope)
     return row
-
-
-def managed(scope: Scope) -> str:
-    """Say that it cannot be changed here, and where it can."""
-    what = f"application {scope.application!r}" if scope.version is None else f"version {scope.version!r}"
-    return (
-        f"{what} is managed by the configuration file: change it there, below applications.{scope.application}, "
-        "and start the server again"
-    )

@@ -9,7 +9,7 @@ from kaa.core.ids import Ids
 from kaa.protocols import x_register
 from kaa.protocols.names import APPLICATION_NAME, VERSION_SUFFIX, ApplicationName, AppVersionName, checked
 
-from ..models import Application, Scope, Version
+from ..models import Application, Scope, Version, require_ordinary
 from ..repository import CatalogueRepository
 from .telling import Telling
 
@@ -102,7 +102,7 @@ class Catalogue:
         works again when the application is made again.
         """
         scope = Scope(name)
-        await self._repository.get_application(name)
+        require_ordinary(await self._repository.get_application(name), scope)
         await self._check_empty(scope)
         event = self._telling.event(scope, change="delete")
         await self._repository.remove_application(name, check=check, event=event)
@@ -111,7 +111,7 @@ class Catalogue:
     async def remove_version(self, application: str, name: str, check: Callable[[Version], None] = _any) -> None:
         """Delete a version with its settings; Conflict while it has endpoints."""
         scope = Scope(application, name)
-        await self.get_version(application, name)
+        require_ordinary(await self.get_version(application, name), scope)
         await self._check_empty(scope)
         event = self._telling.event(scope, change="delete")
         await self._repository.remove_version(scope, check=check, event=event)

@@ -6,10 +6,10 @@ import structlog
 
 from kaa.core.applications import Declared
 from kaa.core.clock import Clock
-from kaa.core.errors import ConfigError, InvalidInput, Refusal
+from kaa.core.errors import ConfigError, Conflict, InvalidInput
 from kaa.protocols.names import APPLICATION_NAME, VERSION_SUFFIX
 
-from ..models import Change, Everything, Scope, Wanted
+from ..models import Action, Change, Everything, Scope, Wanted
 from ..repository import LoadingRepository
 from .checking import Documents
 from .telling import Telling
@@ -57,10 +57,11 @@ class Loading:
         event = self._telling.event(Scope())
         try:
             changes, released = await self._repository.manage(wanted, event=event, at_ms=self._clock.now_ms())
-        except Refusal as no:
+        except Conflict as no:
             raise ConfigError(no.reason) from no
         for change in changes:
-            log.info("configured_by_file", action=str(change.action), **_fields(change.scope, change.instance))
+            say = log.debug if change.action is Action.ADDED else log.info  # what was otherwise may be missed
+            say("configured_by_file", action=str(change.action), **_fields(change.scope, change.instance))
         for scope in released:
             log.info("no_longer_managed_by_file", **_fields(scope))
 
