@@ -18,25 +18,29 @@ from .common import Description, DisplayName, TenantQuery, check_tenant, tag
 class NewApplication(Camel):
     """An application to be made; without a name one is made up."""
 
-    name: Annotated[str, StringConstraints(pattern=f"^{APPLICATION_NAME.pattern}$")] | None = None
-    display_name: DisplayName | None = None
-    description: Description | None = None
+    name: Annotated[str, StringConstraints(pattern=f"^{APPLICATION_NAME.pattern}$")] | None = Field(
+        None, description="Lower case letters, digits, - and _; made up where it is not given"
+    )
+    display_name: DisplayName | None = Field(None, description="A name for people")
+    description: Description | None = Field(None, description="What it is for")
 
 
 class NewVersion(Camel):
     """A version to be made; its name will be `<application>-<nameSuffix>`."""
 
-    name_suffix: Annotated[str, StringConstraints(pattern=f"^{VERSION_SUFFIX.pattern}$")]
-    display_name: DisplayName | None = None
-    description: Description | None = None
+    name_suffix: Annotated[str, StringConstraints(pattern=f"^{VERSION_SUFFIX.pattern}$")] = Field(
+        description="What stands behind the application's name, like v1"
+    )
+    display_name: DisplayName | None = Field(None, description="A name for people")
+    description: Description | None = Field(None, description="What it is for")
 
 
 class Changes(Camel):
     """What is to change; null clears. A name may be said, and is that which it is."""
 
-    name: str | None = None
-    display_name: DisplayName | None = None
-    description: Description | None = None
+    name: str | None = Field(None, description="The name that it has; it cannot be changed")
+    display_name: DisplayName | None = Field(None, description="A name for people; null takes it away")
+    description: Description | None = Field(None, description="What it is for; null takes it away")
 
 
 class VersionView(Camel):

@@ -1,7 +1,7 @@
 """Everything in one document, over HTTP: applications, versions and settings, out and in."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -29,28 +29,38 @@ class Strict(Camel):
     )
 
 
-SettingsDocument = Annotated[dict[str, dict[str, Any] | None], Field(exclude_if=_is_nothing)]
+SettingsDocument = dict[str, dict[str, Any] | None]
 
 
 class VersionDocument(Strict):
-    """A version: what is not said stays as it is, null clears; settings by instance."""
+    """A version: what is not said stays as it is, null clears."""
 
-    display_name: Annotated[DisplayName | None, Field(exclude_if=_is_nothing)] = None
-    description: Annotated[Description | None, Field(exclude_if=_is_nothing)] = None
-    settings: SettingsDocument = Field(default={})
+    display_name: DisplayName | None = Field(None, exclude_if=_is_nothing, description="A name for people")
+    description: Description | None = Field(None, exclude_if=_is_nothing, description="What it is for")
+    settings: SettingsDocument = Field(
+        default={}, exclude_if=_is_nothing, description="What each instance is told of it, by the instance's name"
+    )
 
 
 class ApplicationDocument(VersionDocument):
-    """An application, and its versions by what follows its name in theirs, or by their whole names."""
+    """An application with its versions: what is not said stays as it is, null clears."""
 
-    versions: Annotated[dict[str, VersionDocument | None], Field(exclude_if=_is_nothing)] = Field(default={})
+    versions: dict[str, VersionDocument | None] = Field(
+        default={},
+        exclude_if=_is_nothing,
+        description="Its versions, by what stands behind its name in theirs, or by their whole names",
+    )
 
 
 class Document(Strict):
-    """The settings of all applications that have none of their own, by instance, and the applications by name."""
+    """Everything: what is not named stays as it is."""
 
-    settings: SettingsDocument = Field(default={})
-    applications: dict[str, ApplicationDocument | None] = Field(default={})
+    settings: SettingsDocument = Field(
+        default={},
+        exclude_if=_is_nothing,
+        description="What each instance is told of applications that have no settings of their own",
+    )
+    applications: dict[str, ApplicationDocument | None] = Field(default={}, description="The applications by name")
 
 
 class ChangeView(Camel):
@@ -72,13 +82,13 @@ class LoadView(Camel):
 class BulkQuery(SettingsQuery):
     """Which part is wanted; all, unless it is said."""
 
-    app_name: tuple[str, ...] = ()
+    app_name: tuple[str, ...] = Field(default=(), description="Only these applications")
 
 
 class LoadQuery(TenantQuery):
     """Whether only to say what would change."""
 
-    dry_run: bool = False
+    dry_run: bool = Field(default=False, description="Only say what would change")
 
 
 def bulk_routes(loading: Loading) -> list[Route]:

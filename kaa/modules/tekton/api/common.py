@@ -19,13 +19,13 @@ Envelope = dict[str, Any]
 class TenantQuery(Camel):
     """Whose applications; there is one tenant."""
 
-    tenant_id: str = TENANT
+    tenant_id: str = Field(TENANT, description=f"There is one tenant, {TENANT}; of another one there is nothing")
 
 
 class SettingsQuery(TenantQuery):
     """Which instances' settings; all, if none is named."""
 
-    service_instance_name: tuple[str, ...] = Field(default=())
+    service_instance_name: tuple[str, ...] = Field(default=(), description="Only those of these instances")
 
 
 def check_tenant(call: Call) -> None:

@@ -23,7 +23,7 @@ class Include(StrEnum):
 class InstanceQuery(Camel):
     """Which schemas are wanted."""
 
-    include: tuple[Include, ...] = ()
+    include: tuple[Include, ...] = Field(default=(), description="The schemas that are wanted besides")
 
 
 class InstanceView(Camel):
