@@ -42,6 +42,7 @@ from kaa.core.storage.migrating import migrate_apart
 from kaa.core.storage.migrations import migrate
 from kaa.core.storage.periods import PeriodFiles
 from kaa.core.tasks import Tasks
+from kaa.declared import ApplicationKey, application_model, declared
 from kaa.modules.cex.module import MODULE as CEX
 from kaa.modules.cm.module import MODULE as CM
 from kaa.modules.cmx.module import MODULE as CMX
@@ -120,6 +121,9 @@ InstancesConfig = create_model(  # type: ignore[call-overload]
 )
 
 
+ApplicationConfig = application_model({name: module.settings for name, module in INSTANCES.items() if module.settings})
+
+
 class KaaConfig(Settings):
     """The whole configuration of a server."""
 
@@ -135,6 +139,7 @@ class KaaConfig(Settings):
     bus: BusConfig = BusConfig()
     storage: StorageConfig = StorageConfig()
     http: HttpSettings = HttpSettings()
+    applications: dict[ApplicationKey, ApplicationConfig] = Field({})  # type: ignore[valid-type]
     instances: InstancesConfig = InstancesConfig()
 
     def doors(self) -> dict[str, int]:
@@ -201,6 +206,7 @@ async def serving(
         stack.push_async_callback(tasks.stop_all)
         core = await _core(config, stack, clock=clock, ids=ids, tasks=tasks, wire=wire)
         core.instances = tuple(hosted)
+        core.declared = declared(config.applications)
         plan = [(name, partial(_instance, core, config, name, module)) for name, module in hosted.items()]
         core.add_door("http", partial(core.http.opened, config.http_host, config.http_port))
         addresses = await stack.enter_async_context(running(core, plan))

@@ -127,12 +127,19 @@ class Follower:
                 app_name=app_name,
             )
             answer = expect(await self._bus.request(x_settings.settings_of(self._tekton), request))
-            self._applications.replace((self._application(a) for a in answer.applications), only=app_name)
+            common = self._settings("all applications", answer.common_settings)
+            base = self._applications.default if common is None else common
+            is_valid = common is not None or answer.common_settings is None or self._model is None
+            told = [self._application(one, base, is_valid=is_valid) for one in answer.applications]
+            self._applications.replace(told, only=app_name)
 
-    def _application(self, found: x_settings.ApplicationSettings) -> Application[Any]:
+    def _application(self, found: x_settings.ApplicationSettings, base: Any, *, is_valid: bool) -> Application[Any]:
+        """Give an application: a version's own settings are stronger than its, and these than `base`."""
         own = self._settings(found.name, found.settings)
-        base = self._applications.default if own is None else own
-        is_valid = own is not None or found.settings is None or self._model is None
+        if own is not None:
+            base, is_valid = own, True
+        elif found.settings is not None and self._model is not None:
+            is_valid = False
         versions = {}
         for version in found.versions:
             settings = self._settings(version.name, version.settings)

@@ -7,13 +7,16 @@ import click
 
 from kaa.core.errors import KaaError
 
+from .app import app
 from .bench import bench
 from .cert import cert
+from .config import config
 from .device import device
 from .refusals import refusals
 from .series import series
 from .serve import serve
 from .simulate import simulate
+from .tokens import token
 
 
 def _version() -> str:
@@ -34,10 +37,13 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(_version(), prog_name="kaa")
 def cli() -> None:
-    """Kaa: an IoT platform in one process."""
+    """Kaa: an IoT platform in one process.
+
+    Exit codes: 0 done, 1 refused or failed, 2 wrong usage. Every command that asks a server takes --json.
+    """
 
 
-for command in (serve, device, series, refusals, cert, bench, simulate):
+for command in (serve, app, device, token, series, refusals, config, cert, simulate, bench):
     cli.add_command(command)
 
 

@@ -121,24 +121,32 @@ def ensure_version(asked: Remote, app: str, version: str) -> str:
     """Make application and version where they are not there; give the version's full name."""
     suffix = version.removeprefix(f"{app}-")
     name = f"{app}-{suffix}"
-    try:
-        there = {one["name"] for one in asked.get(path_of("tekton", "api", "v1", "applications", app))["versions"]}
-    except RemoteError as error:
-        if error.status != 404:
-            raise
-        _make(asked, "/tekton/api/v1/applications", {"name": app})
-        there = set()
-    if name not in there:
-        _make(asked, path_of("tekton", "api", "v1", "applications", app, "app-versions"), {"nameSuffix": suffix})
+    applications = ("tekton", "api", "v1", "applications")
+    _ensure(asked, path_of(*applications, app), path_of(*applications), {"name": app})
+    versions = (*applications, app, "app-versions")
+    _ensure(asked, path_of(*versions, name), path_of(*versions), {"nameSuffix": suffix})
     return name
 
 
-def _make(asked: Remote, path: str, body: dict[str, str]) -> None:
+def _ensure(asked: Remote, there: str, path: str, body: dict[str, str]) -> None:
+    """Make something unless it is there."""
+    if _is_there(asked, there):
+        return
     try:
         asked.post(path, body)
     except RemoteError as error:
-        if error.status != 409:  # somebody else was quicker
+        if error.status != 409 or not _is_there(asked, there):  # else somebody else was quicker
             raise
+
+
+def _is_there(asked: Remote, path: str) -> bool:
+    try:
+        asked.get(path)
+    except RemoteError as error:
+        if error.status != 404:
+            raise
+        return False
+    return True
 
 
 def _example(mqtt: str | None, topic: str) -> str | None:

@@ -20,6 +20,19 @@ def write_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2 if is_terminal() else None, ensure_ascii=False))
 
 
+def yaml_of(value: Any) -> str:
+    """Give YAML for people, in the order of the value."""
+    import yaml  # noqa: PLC0415  most commands write none
+
+    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120)
+    return text
+
+
+def write_yaml(value: Any) -> None:
+    """Write YAML, which is for people and for pipes alike."""
+    click.echo(yaml_of(value), nl=False)
+
+
 def write_rows(rows: Sequence[Row], columns: Mapping[str, str], *, is_json: bool, none: str = "") -> None:
     """Write rows: all of each as JSON, or its columns, which are given with their headings.
 

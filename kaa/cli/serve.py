@@ -41,10 +41,11 @@ def serve(config: Path | None, only: str | None, without: str | None, **flags: A
     from kaa import app  # noqa: PLC0415
     from kaa.core.config import load  # noqa: PLC0415
 
-    flags |= {"only": _names(only), "without": _names(without)}
+    flags |= {"only": names_of(only), "without": names_of(without)}
     loaded = load(app.KaaConfig, file=config, environ=os.environ, flags=flags)  # noqa: TID251  handed to core.config
     raise SystemExit(app.main(loaded))
 
 
-def _names(text: str | None) -> list[str] | None:
+def names_of(text: str | None) -> list[str] | None:
+    """Give the names in a flag that has commas between them."""
     return None if text is None else [name for part in text.split(",") if (name := part.strip())]

@@ -1,12 +1,24 @@
 """The applications that there are, their versions, and what an instance is told about each."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from kaa.core.errors import NotFound
 
 S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """An application, or a version of one, as the configuration file has it; `settings` are JSON texts by instance."""
+
+    name: str
+    display_name: str | None = None
+    description: str | None = None
+    settings: Mapping[str, bytes] = field(default_factory=dict)
+    versions: tuple["Declared", ...] = ()
+    """Those of an application, by what follows its name in theirs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 from pydantic import BaseModel
 
-from kaa.core.applications import Applications
+from kaa.core.applications import Applications, Declared
 from kaa.core.bus import Bus
 from kaa.core.clock import Clock
 from kaa.core.errors import ConfigError, StartupError
@@ -74,6 +74,8 @@ class Core:
     outboxes: list[Outbox] = field(default_factory=list)
     instances: tuple[str, ...] = ()
     """The names of all instances in this process."""
+    declared: tuple[Declared, ...] = ()
+    """The applications that the configuration file has."""
 
     def add_door(self, name: str, door: Door) -> None:
         """Have a door opened when every module listens; it yields the host and port that it got."""

@@ -41,20 +41,21 @@ class SettingsRequest:
 
 @message(_NAMESPACE)
 class SettingsResponse:
-    """The settings asked for; `revision` grows with every change."""
+    """The settings asked for, and those of all applications that have none; `revision` grows with every change."""
 
     correlation_id: str
     timestamp_ms: Long
     timeout_ms: Long = 0
     revision: Long
     applications: tuple[ApplicationSettings, ...]
+    common_settings: None | bytes = None
     status_code: Int
     reason_phrase: None | str = None
 
 
 @message(_NAMESPACE)
 class ValidationRequest:
-    """Ask an instance whether a document of settings is one; `level` is `application` or `version`."""
+    """Ask an instance whether a document of settings is one; `level` is `tenant`, `application` or `version`."""
 
     correlation_id: str
     timestamp_ms: Long

@@ -202,9 +202,10 @@ def test_the_subjects():
                         name="home", settings=b"{}", versions=(x_settings.VersionSettings(name="v"),)
                     ),
                 ),
+                common_settings=b"[]",
                 status_code=200,
             ),
-            b"\x04c1\x02\x00\x04\x02\x08home\x02\x04{}\x02\x02v\x00\x00\x00\x90\x03\x00",
+            b"\x04c1\x02\x00\x04\x02\x08home\x02\x04{}\x02\x02v\x00\x00\x00\x02\x04[]\x90\x03\x00",
         ),
     ],
 )

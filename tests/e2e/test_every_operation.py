@@ -88,6 +88,7 @@ def furnished(url: str, key: str, session: requests.Session) -> Asked:
         series="auto~x",
         key="room",
         tenantId="kaa",
+        serviceInstanceName="epts",
     )
     return asked
 

@@ -35,6 +35,7 @@ class Tekton:
 
     def __init__(self, bus: MemoryBus, ids: CountedIds, clock: FakeClock) -> None:
         self.tree: Tree = {}
+        self.common: dict[str, Any] | None = None
         self.asked: list[tuple[str, str | None]] = []
         self.bus, self.ids, self.clock = bus, ids, clock
 
@@ -50,7 +51,12 @@ class Tekton:
             if request.app_name in (None, name)
         )
         return x_settings.SettingsResponse(
-            correlation_id=request.correlation_id, timestamp_ms=0, revision=1, applications=found, status_code=200
+            correlation_id=request.correlation_id,
+            timestamp_ms=0,
+            revision=1,
+            applications=found,
+            common_settings=_text(self.common),
+            status_code=200,
         )
 
     def serving(self) -> AbstractAsyncContextManager[None]:
@@ -155,6 +161,29 @@ class TestWhatIsKnown:
         async with tekton.serving(), following(tekton) as applications:
             assert applications.get("home").settings == LampSettings()
             assert applications.get_version("home-v1").settings == LampSettings()
+
+    async def test_those_of_all_applications_hold_where_there_are_no_others(self, tekton: Tekton) -> None:
+        tekton.common = {"brightness": 5}
+        tekton.tree = {
+            "garden": (None, {"garden-v1": None, "garden-v2": {"room-name": "attic"}}),
+            "home": ({"brightness": 3}, {"home-v1": None}),
+        }
+        async with tekton.serving(), following(tekton) as applications:
+            assert applications.get("garden").settings == LampSettings(brightness=5)
+            assert applications.get_version("garden-v1").settings == LampSettings(brightness=5)
+            assert applications.get_version("garden-v2").settings == LampSettings(room_name="attic")
+            assert applications.get_version("home-v1").settings == LampSettings(brightness=3)
+            assert applications.default == LampSettings()
+            tekton.common = None
+            await tekton.tell(None)
+            assert applications.get("garden").settings == LampSettings()
+
+    async def test_settings_of_all_applications_that_are_none_any_more_are_no_ones(self, tekton: Tekton) -> None:
+        tekton.common = {"colour": "red"}
+        tekton.tree = {"garden": (None, {}), "home": ({"brightness": 3}, {})}
+        async with tekton.serving(), following(tekton) as applications:
+            assert applications.get("garden").settings == LampSettings()
+            assert (applications.get("garden").is_valid, applications.get("home").is_valid) == (False, True)
 
     async def test_they_are_read_as_the_file_is(self, tekton: Tekton) -> None:
         tekton.tree = {"home": ({"pause": 2}, {"home-v1": {"pause": "250ms"}, "home-v2": {"room_name": "attic"}})}

@@ -54,10 +54,15 @@ class Source:
             flags=given,
             unused=(set(variables) - set(allowed)) | {_flag(place) for place in given},
         )
+        self.origins: dict[Place, str] = {}
+        """Where each thing that has been loaded was said: `FILE:LINE`, a variable or a flag, by its place."""
 
     def load(self, model: type[M], *, under: Sequence[str] = (), skip: Collection[str] = ()) -> M:
         """Load the part below a place of the file, without the keys to skip; raises ConfigError, one line a problem."""
-        return _Loading(self._given, model, tuple(under)).load(skip)
+        loading = _Loading(self._given, model, tuple(under))
+        loaded = loading.load(skip)
+        self.origins.update({(*under, *place): origin for place, origin in loading.origins.items()})
+        return loaded
 
     def refuse_unused(self) -> None:
         """Raise ConfigError for variables that begin with `KAA_`, and flags, that no model has an option for."""
@@ -84,7 +89,7 @@ class _Loading(Generic[M]):
         self._given = given
         self._model = model
         self._under = under
-        self._origins: dict[Place, str] = {}
+        self.origins: dict[Place, str] = {}
         self._problems: list[str] = []
 
     def load(self, skip: Collection[str]) -> M:
@@ -117,7 +122,7 @@ class _Loading(Generic[M]):
     def _respell(self, annotation: Any, value: Any, place: Place, written: Place) -> Any:
         """Give keys their proper spelling wherever a model says which, and note where everything was written."""
         if written != self._under:
-            self._origins[place] = self._line(written)
+            self.origins[place] = self._line(written)
         section = section_of(annotation)
         if section is not None:
             if value is None and place:
@@ -165,12 +170,12 @@ class _Loading(Generic[M]):
             if not isinstance(values, dict):
                 return  # the file has something else than a section there, which is reported
         values[place[-1]] = value
-        self._origins[place] = origin
+        self.origins[place] = origin
 
     def _sentence(self, item: ErrorDetails) -> str:
-        loc = item["loc"]
-        known = max((place for place in self._origins if loc[: len(place)] == place), key=len, default=None)
-        origin = self._origins[known] if known is not None else self._given.file.name
+        loc = tuple(part for part in item["loc"] if part != "[key]")  # what pydantic says behind a key that is wrong
+        known = max((place for place in self.origins if loc[: len(place)] == place), key=len, default=None)
+        origin = self.origins[known] if known is not None else self._given.file.name
         key = _dotted((*self._under, *loc))
         if item["type"] == "extra_forbidden":
             what = f"there is no such option{_guess(str(loc[-1]), self._siblings(loc))}"

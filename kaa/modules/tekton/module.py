@@ -4,24 +4,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from kaa.core.config import Settings
 from kaa.core.lifecycle import Core, Instance, Module
 from kaa.core.storage.outbox import Outbox
 from kaa.protocols import scmp, x_settings
 from kaa.protocols.x_outbox import event_processed
 
-from .api import routes
-from .repository import CatalogueRepository
-from .service import Catalogue
-
-
-class TektonConfig(Settings):
-    """Settings of a Tekton instance; it needs none."""
+from .api import application_routes, bulk_routes, instance_routes, settings_routes
+from .config import TektonConfig
+from .repository import CatalogueRepository, LoadingRepository, SettingsRepository
+from .service import ApplicationSettings, Catalogue, Documents, Loading, ServiceInstances, Telling
 
 
 @asynccontextmanager
-async def run(core: Core, instance: Instance[Any], config: TektonConfig) -> AsyncIterator[None]:  # noqa: ARG001  as above
-    """Start, serve until the block is left, stop."""
+async def run(core: Core, instance: Instance[Any], config: TektonConfig) -> AsyncIterator[None]:
+    """Start, serve until the block is left, stop; the applications of the configuration file come first."""
     outbox = Outbox(
         instance.name,
         [scmp.configuration_changed(instance.name)],
@@ -31,19 +27,37 @@ async def run(core: Core, instance: Instance[Any], config: TektonConfig) -> Asyn
         clock=core.clock,
         tasks=core.tasks,
     )
+    telling = Telling(name=instance.name, outbox=outbox, bus=core.bus, clock=core.clock, ids=core.ids)
+    documents = Documents(bus=core.bus, clock=core.clock, ids=core.ids)
     catalogue = Catalogue(
-        name=instance.name,
         repository=CatalogueRepository(core.storage, outbox),
-        outbox=outbox,
+        telling=telling,
+        register=config.register_,
         bus=core.bus,
         clock=core.clock,
         ids=core.ids,
     )
-    core.http.mount(instance.name, routes(catalogue))
+    settings = ApplicationSettings(
+        repository=SettingsRepository(core.storage, outbox), documents=documents, telling=telling, clock=core.clock
+    )
+    loading = Loading(
+        repository=LoadingRepository(core.storage, outbox), documents=documents, telling=telling, clock=core.clock
+    )
+    instances = ServiceInstances(here=lambda: core.instances, bus=core.bus, clock=core.clock, ids=core.ids)
+    core.http.mount(
+        instance.name,
+        [
+            *application_routes(catalogue),
+            *settings_routes(settings),
+            *bulk_routes(loading),
+            *instance_routes(instances),
+        ],
+    )
     asked = core.bus.subscribe(
-        x_settings.settings_of(instance.name), catalogue.on_settings, queue=instance.name, concurrency=4
+        x_settings.settings_of(instance.name), settings.on_settings, queue=instance.name, concurrency=4
     )
     async with outbox.opened(), asked:
+        await loading.manage(core.declared)
         core.add_outbox(outbox)
         yield
 

@@ -1,47 +1,15 @@
 """Tekton: applications, their versions, and what each instance is told about them."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from fakes.clock import START_MS
 from house import House
+from lamps import API, LAMP, NOW, LampSettings, enveloped, with_home
 
-from kaa.core.config import Settings
-from kaa.core.lifecycle import Core, Instance, Module
 from kaa.modules.tekton.module import MODULE as TEKTON
 from kaa.protocols import scmp, x_settings
-
-API = "/tekton/api/v1"
-NOW = "2025-11-24T16:00:00.000Z"
-
-
-class LampSettings(Settings):
-    brightness: int = 1
-    room_name: str | None = None
-
-
-@asynccontextmanager
-async def run_lamp(core: Core, instance: Instance[LampSettings], config: Settings) -> AsyncIterator[None]:
-    yield
-
-
-LAMP = Module(service="lamp", config=Settings, run=run_lamp, settings=LampSettings)
-PLAIN = Module(service="plain", config=Settings, run=run_lamp)
-
-
-def enveloped(instance: str, settings: Any, *, app: str = "home", version: str | None = None) -> dict[str, Any]:
-    inner = settings if version is None else {"versions": {version: settings}}
-    return {instance: {"kaa": {"applications": {app: inner}}}}
-
-
-async def with_home(house: House) -> None:
-    """Have Tekton and a lamp run, and an application `home` with a version `home-v1`."""
-    await house.start(TEKTON, LAMP, PLAIN)
-    assert (await house.call("POST", f"{API}/applications", {"name": "home"})).status == 201
-    assert (await house.call("POST", f"{API}/applications/home/app-versions", {"nameSuffix": "v1"})).status == 201
 
 
 class TestApplications:
@@ -49,7 +17,7 @@ class TestApplications:
         await house.start(TEKTON)
         new = {"name": "smart-home", "displayName": "Smart home", "description": "all of it"}
         reply = await house.call("POST", f"{API}/applications", new)
-        expected = {**new, "createdDate": NOW, "updatedDate": NOW, "versions": []}
+        expected = {**new, "createdDate": NOW, "updatedDate": NOW, "managedByFile": False, "versions": []}
         assert (reply.status, reply.json) == (201, expected)
         assert reply.headers["Location"].endswith("/tekton/api/v1/applications/smart-home")
         assert await house.get(f"{API}/applications/smart-home") == expected
@@ -125,6 +93,7 @@ class TestVersions:
             "description": None,
             "createdDate": at,
             "updatedDate": at,
+            "managedByFile": False,
         }
         assert (reply.status, reply.json) == (201, expected)
         path = "/applications/home/app-versions/home-v1"
@@ -152,7 +121,7 @@ class TestVersions:
         """Names from before there were prefixes may look like anything."""
         await with_home(house)
         await house.call("POST", f"{API}/applications", {"name": "garden"})
-        old = "insert into tekton_version values ('garden-v1', 'home', null, null, 0, 0)"
+        old = "insert into tekton_version values ('garden-v1', 'home', null, null, 0, 0, 0)"
         await house.storage.write(lambda connection: connection.execute(sa.text(old)) and None)
         reply = await house.call("POST", f"{API}/applications/garden/app-versions", {"nameSuffix": "v1"})
         assert (reply.status, "'home'" in reply.message) == (409, True)
