@@ -7,6 +7,7 @@ import click
 
 from kaa.core.errors import KaaError
 
+from .backup import backup, restore, verify
 from .bench import bench
 from .cert import cert
 from .device import device
@@ -36,7 +37,7 @@ def cli() -> None:
     """Kaa: an IoT platform in one process."""
 
 
-for command in (serve, device, series, refusals, cert, bench):
+for command in (serve, device, series, refusals, cert, backup, restore, verify, bench):
     cli.add_command(command)
 
 
