@@ -115,7 +115,7 @@ def verify(*, file: Path, directory: Path | None, is_json: bool) -> None:
         if is_json:
             write_json({"file": str(file), "endpoints": described.endpoints, "schemas": described.schemas})
         else:
-            click.echo(f"{file} is whole: {described.endpoints:,} endpoints, no points")
+            click.echo(f"{file} is whole: {_many(described.endpoints, 'endpoint')}, no points")
         return
     beside = file.absolute().parent
     place = directory or (beside if os.access(beside, os.W_OK) else None)
@@ -166,7 +166,12 @@ def _counted(found: "Found") -> dict[str, int]:
 
 def _sentence(found: "Found") -> str:
     deleted = f" ({found.nameless:,} of them of series that were deleted)" if found.nameless else ""
-    return f"{found.endpoints:,} endpoints, {found.points:,} points{deleted} in {found.files} files"
+    files = f" in {_many(found.files, 'file')}" if found.files else ""
+    return f"{_many(found.endpoints, 'endpoint')}, {_many(found.points, 'point')}{deleted}{files}"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}" if count else f"no {what}s"
 
 
 def _put_back(done: "PutBack") -> dict[str, Any]:
@@ -181,9 +186,9 @@ def _put_back(done: "PutBack") -> dict[str, Any]:
 
 
 def _tell_put_back(file: Path, data_dir: Path, done: "PutBack") -> None:
-    click.echo(f"{file} is the database of {data_dir} now: {done.described.endpoints:,} endpoints.")
+    click.echo(f"{file} is the database of {data_dir} now: {_many(done.described.endpoints, 'endpoint')}.")
     if done.replaced is not None:
-        had = "cannot be read" if done.endpoints_before is None else f"{done.endpoints_before:,} endpoints"
+        had = "cannot be read" if done.endpoints_before is None else _many(done.endpoints_before, "endpoint")
         click.echo(f"The one that was there ({had}) is {done.replaced.name}, beside it.")
     click.echo(
         f"Lost is what was written to it after {iso(done.taken_ms)}: endpoints, tokens, keys, metadata, configurations "

@@ -45,6 +45,7 @@ class Backups:
         self._is_busy = True
         taken = Taken(self._directory, now_ms=self._clock.now_ms(), check=self._check, on_end=self._end)
         try:
+            self._check()
             cut = await taken.begin()
             await self._check_room(cut.largest_bytes)
         except BackupError as error:
@@ -102,7 +103,10 @@ class Taken:
         return self
 
     async def __anext__(self) -> bytes:
-        chunk = await asyncio.get_running_loop().run_in_executor(self._thread, next, self._chunks, None)
+        try:
+            chunk = await asyncio.get_running_loop().run_in_executor(self._thread, next, self._chunks, None)
+        except BackupError as error:
+            raise Unavailable(str(error)) from error
         if chunk is None:
             log.info("backup_made")
             raise StopAsyncIteration
