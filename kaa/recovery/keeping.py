@@ -19,7 +19,7 @@ from .watch import Watch
 _LEVEL = 1
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 _COMPRESSED = (".gz", ".tgz")
-_SYNC_BYTES = 8 << 20
+_SYNC_BYTES = 4 << 20
 _HEADERS_BYTES = 1 << 20
 
 

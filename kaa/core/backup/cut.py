@@ -25,7 +25,7 @@ DRAFT = ".backup"
 
 _STEP_PAGES = 256
 _BUSY_MS = 10_000
-_SYNC_BYTES = 8 << 20
+_SYNC_BYTES = 4 << 20
 _LARGEST_SMALL = 4 << 20
 _NOT_OURS = frozenset({DRAFT, "backups", "kaa.lock", "server.json", ".server.json.new", ".admin.key.new"})
 _BESIDE = ("-wal", "-shm", "-journal")
