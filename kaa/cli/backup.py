@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kaa.core.clock import SystemClock
-from kaa.core.dates import iso
 from kaa.remote import Remote
 
 from .options import asks_server, json_option, remote
@@ -55,7 +54,7 @@ def backup(*, file: Path, is_json: bool, **server: Any) -> None:
     if is_json:
         write_json({"file": str(file), "sizeBytes": size, **_described(manifest)})
     elif is_terminal():
-        click.echo(f"{file}: {size:,} bytes, {len(manifest.parts)} files, as of {iso(manifest.taken_ms)}")
+        click.echo(f"{file}: {size:,} bytes, {len(manifest.parts)} files, as of {_iso(manifest.taken_ms)}")
         click.echo("It holds every secret of the server: keep it as safe as the server itself.")
         if manifest.left_out:
             click.echo(f"Not in it: {printable(', '.join(manifest.left_out))}")
@@ -88,7 +87,7 @@ def restore(*, file: Path, data_dir: Path, is_json: bool) -> None:
     if is_json:
         write_json({"dataDir": str(data_dir), **_described(manifest), **_counted(unpacked.found)})
         return
-    click.echo(f"{data_dir} is as the server was at {iso(manifest.taken_ms)}: {_sentence(unpacked.found)}.")
+    click.echo(f"{data_dir} is as the server was at {_iso(manifest.taken_ms)}: {_sentence(unpacked.found)}.")
     click.echo("What was written after that is lost. Devices, tokens and keys of then are valid again.")
     if manifest.left_out:
         click.echo(f"Not in the backup: {printable(', '.join(manifest.left_out))}")
@@ -124,7 +123,7 @@ def verify(*, file: Path, directory: Path | None, is_json: bool) -> None:
     if is_json:
         write_json({"file": str(file), **_described(unpacked.manifest), **_counted(unpacked.found)})
     else:
-        click.echo(f"{file} is whole: {_sentence(unpacked.found)}, as of {iso(unpacked.manifest.taken_ms)}")
+        click.echo(f"{file} is whole: {_sentence(unpacked.found)}, as of {_iso(unpacked.manifest.taken_ms)}")
 
 
 @contextmanager
@@ -146,9 +145,15 @@ def _source(server: dict[str, Any]) -> "Iterator[tuple[Readable, int]]":
         yield answer, int(answer.headers.get(_SIZE_HEADER) or 0)
 
 
+def _iso(at_ms: int) -> str:
+    from kaa.core.dates import iso  # noqa: PLC0415  it takes long to load, and commands that do not need it are quick
+
+    return iso(at_ms)
+
+
 def _described(manifest: "Manifest") -> dict[str, Any]:
     return {
-        "takenAt": iso(manifest.taken_ms),
+        "takenAt": _iso(manifest.taken_ms),
         "kaa": manifest.kaa,
         "files": len(manifest.parts),
         "leftOut": list(manifest.left_out),
@@ -176,7 +181,7 @@ def _many(count: int, what: str) -> str:
 
 def _put_back(done: "PutBack") -> dict[str, Any]:
     return {
-        "takenAt": iso(done.taken_ms),
+        "takenAt": _iso(done.taken_ms),
         "schemas": list(done.described.schemas),
         "endpoints": done.described.endpoints,
         "endpointsBefore": done.endpoints_before,
@@ -191,8 +196,8 @@ def _tell_put_back(file: Path, data_dir: Path, done: "PutBack") -> None:
         had = "cannot be read" if done.endpoints_before is None else _many(done.endpoints_before, "endpoint")
         click.echo(f"The one that was there ({had}) is {done.replaced.name}, beside it.")
     click.echo(
-        f"Lost is what was written to it after {iso(done.taken_ms)}: endpoints, tokens, keys, metadata, configurations "
-        "and commands. Points are kept."
+        f"Lost is what was written to it after {_iso(done.taken_ms)}: endpoints, tokens, keys, metadata, "
+        "configurations and commands. Points are kept."
     )
     if done.nameless:
         click.echo(f"{done.nameless:,} values of series that were new after that have points, and no name any more.")

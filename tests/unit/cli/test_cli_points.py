@@ -29,10 +29,10 @@ def written():
     numbers = [{"timestamp": next(at), "values": {"value": number}} for number in NUMBERS]
     texts = [{"timestamp": next(at), "values": {"text": text, "on": bool(text), "lat": 47.5}} for text in STRANGE]
     nothing = [{"timestamp": next(at), "values": {"value": None, "on": False}}]
-    return {"one": {"auto~number": numbers, "told": texts}, "two": {"auto~number": numbers[:3], "nothing": nothing}}
+    return {"uno": {"auto~number": numbers, "told": texts}, "due": {"auto~number": numbers[:3], "nothing": nothing}}
 
 
-def furnish(remote, app, endpoints=("one", "two")):
+def furnish(remote, app, endpoints=("uno", "due")):
     remote.post("/tekton/api/v1/applications", {"name": app})
     remote.post(f"/tekton/api/v1/applications/{app}/app-versions", {"nameSuffix": "v1"})
     for endpoint_id in endpoints:
@@ -65,7 +65,7 @@ def filled(running):
 def imported(running):
     """An application to import things into: the two endpoints have no points yet."""
     remote = Remote.find(running.data_dir)
-    furnish(remote, "taking", ("p", "q"))
+    furnish(remote, "taking", ("pin", "qin"))
     return remote
 
 
@@ -111,7 +111,7 @@ class TestRoundTrip:
         put(
             imported,
             "taking",
-            {"p": {"rest": [{"timestamp": f"{DAY}T01:00:00Z", "values": {"a": 1, "b": "x", "c": True}}]}},
+            {"pin": {"rest": [{"timestamp": f"{DAY}T01:00:00Z", "values": {"a": 1, "b": "x", "c": True}}]}},
         )
         path, ever = "/epts/api/v1/applications/taking/time-series/data", {"timeSeriesName": "rest", **EVER}
         with imported.streamed("GET", path, params=ever, accept="text/csv") as answer:
@@ -130,17 +130,17 @@ def kept_app(remote, app):
 
 class TestExport:
     def test_without_a_file_it_goes_to_standard_output(self, ask, filled):
-        result = ask("series", "export", "--app", "plenty", "--endpoint", "two", "--series", "number")
+        result = ask("series", "export", "--app", "plenty", "--endpoint", "due", "--series", "number")
         rows = list(csv.DictReader(result.stdout.splitlines()))
         assert [(row["endpointId"], row["timeSeriesName"], row["value"]) for row in rows] == [
-            ("two", "auto~number", "0"),
-            ("two", "auto~number", "-7"),
-            ("two", "auto~number", str(2**53 + 1)),
+            ("due", "auto~number", "0"),
+            ("due", "auto~number", "-7"),
+            ("due", "auto~number", str(2**53 + 1)),
         ]
 
     def test_a_window_is_half_open(self, ask, filled):
         window = ("--from", f"{DAY}T00:00:01Z", "--to", f"{DAY}T00:00:02Z")
-        result = ask("series", "export", "--app", "plenty", "--endpoint", "one", "--name", "auto~number", *window)
+        result = ask("series", "export", "--app", "plenty", "--endpoint", "uno", "--name", "auto~number", *window)
         times = [row["timestamp"] for row in csv.DictReader(result.stdout.splitlines())]
         assert times == [f"{DAY}T00:00:01.{micros:06}Z" for micros in (0, 1, 999_999)]
 
@@ -197,30 +197,30 @@ class TestExport:
 
 
 class TestImport:
-    GOOD = line("p", "s", f"{DAY}T00:00:00.000001Z", "value", "real", "1.5")
+    GOOD = line("pin", "s", f"{DAY}T00:00:00.000001Z", "value", "real", "1.5")
 
     @pytest.mark.parametrize(
         ("bad", "reason"),
         [
-            (line("p", "s", f"{DAY}T00:00:00Z", "value", "real", "warm"), "'warm' is no real"),
-            (line("p", "s", f"{DAY}T00:00:00Z", "value", "integer", "1.5"), "'1.5' is no integer"),
-            (line("p", "s", f"{DAY}T00:00:00Z", "value", "real", "1e999"), "is no real"),
-            (line("p", "s", f"{DAY}T00:00:00Z", "value", "null", "x"), "is no null"),
-            (line("p", "s", f"{DAY}T00:00:00Z", "value", "number", "1"), "there are integer, real"),
-            (line("p", "s", f"{DAY}T00:00:00Z", "value", "real"), "5 columns"),
-            (line("p", "s", "yesterday", "value", "real", "1"), "is no date"),
-            (line("p", "s", "1999-01-01T00:00:00Z", "value", "real", "1"), "older than the application keeps"),
-            (line("p", "s", "", "value", "real", "1"), "is no date"),
-            (line("nobody", "s", f"{DAY}T00:00:00Z", "value", "real", "1"), "no endpoint 'nobody'"),
-            (line("one", "s", f"{DAY}T00:00:00Z", "value", "real", "1"), "no endpoint 'one'"),
-            (line("p", "s t", f"{DAY}T00:00:00Z", "value", "real", "1"), "p.s t"),
-            (line("p", "s", f"{DAY}T00:00:00Z", "time", "real", "1"), "reserved"),
-            ('p,s,"x"y,value,real,1\n', "no CSV"),
+            (line("pin", "s", "DAYT00:00:00Z", "value", "real", "warm"), "'warm' is no real"),
+            (line("pin", "s", "DAYT00:00:00Z", "value", "integer", "1.5"), "'1.5' is no integer"),
+            (line("pin", "s", "DAYT00:00:00Z", "value", "real", "1e999"), "is no real"),
+            (line("pin", "s", "DAYT00:00:00Z", "value", "null", "x"), "is no null"),
+            (line("pin", "s", "DAYT00:00:00Z", "value", "number", "1"), "there are integer, real"),
+            (line("pin", "s", "DAYT00:00:00Z", "value", "real"), "5 columns"),
+            (line("pin", "s", "yesterday", "value", "real", "1"), "is no date"),
+            (line("pin", "s", "1999-01-01T00:00:00Z", "value", "real", "1"), "older than the application keeps"),
+            (line("pin", "s", "", "value", "real", "1"), "is no date"),
+            (line("nobody", "s", "DAYT00:00:00Z", "value", "real", "1"), "no endpoint 'nobody'"),
+            (line("uno", "s", "DAYT00:00:00Z", "value", "real", "1"), "no endpoint 'uno'"),
+            (line("pin", "s t", "DAYT00:00:00Z", "value", "real", "1"), "pin.s t"),
+            (line("pin", "s", "DAYT00:00:00Z", "time", "real", "1"), "reserved"),
+            ('pin,s,"x"y,value,real,1\n', "no CSV"),
         ],
     )
     def test_a_bad_line_is_named_and_nothing_is_stored(self, ask, imported, filled, bad, reason):
         before = kept(imported, "taking")
-        Path("points.csv").write_text(HEADER + self.GOOD * 5 + bad + self.GOOD)
+        Path("points.csv").write_text(HEADER + self.GOOD * 5 + bad.replace("DAY", DAY) + self.GOOD)
         result = ask("series", "import", "--app", "taking", "points.csv")
         assert result.exit_code == 1
         assert "points.csv, line 7: " in result.stderr
@@ -240,7 +240,7 @@ class TestImport:
         assert reason in result.stderr
 
     def test_what_is_not_text_is_refused(self, ask, imported):
-        Path("points.csv").write_bytes(HEADER.encode() + b"p,s,\xff\n")
+        Path("points.csv").write_bytes(HEADER.encode() + b"pin,s,\xff\n")
         assert "UTF-8" in ask("series", "import", "--app", "taking", "points.csv").stderr
         Path("points.parquet").write_bytes(b"PAR1 or not")
         assert "as Parquet" in ask("series", "import", "--app", "taking", "points.parquet").stderr
@@ -249,7 +249,7 @@ class TestImport:
     def test_parquet_of_other_programs_is_taken(self, ask, imported):
         at = datetime.fromisoformat(f"{DAY}T02:00:00.000007")
         columns = {
-            "endpointId": ["q", "q", "q"],
+            "endpointId": ["qin"] * 3,
             "timeSeriesName": ["foreign"] * 3,
             "timestamp": [at, at + timedelta(seconds=1), at + timedelta(seconds=2)],
             "valueName": ["value"] * 3,
@@ -259,13 +259,17 @@ class TestImport:
         assert ask("series", "import", "--app", "taking", "points.parquet").exit_code == 0
         ever = {"timeSeriesName": "foreign", **EVER}
         [found] = imported.get("/epts/api/v1/applications/taking/time-series/data", ever)
-        assert [point["values"]["value"] for point in found["q"]["foreign"]] == [1.5, None, 2.5]
-        assert found["q"]["foreign"][0]["timestamp"] == f"{DAY}T02:00:00.000007Z"
+        assert [point["values"]["value"] for point in found["qin"]["foreign"]] == [1.5, None, 2.5]
+        assert found["qin"]["foreign"][0]["timestamp"] == f"{DAY}T02:00:00.000007Z"
 
     def test_a_bad_row_of_parquet_is_named(self, ask, imported):
-        for value, endpoint_id, reason in ((float("nan"), "q", "no value"), (1.0, None, "is empty"), (1.0, "x", "'x'")):
+        for value, endpoint_id, reason in (
+            (float("nan"), "qin", "no value"),
+            (1.0, None, "is empty"),
+            (1.0, "x", "'x'"),
+        ):
             columns = {
-                "endpointId": ["q", endpoint_id],
+                "endpointId": ["qin", endpoint_id],
                 "timeSeriesName": ["s", "s"],
                 "timestamp": [f"{DAY}T00:00:00Z"] * 2,
                 "valueName": ["value"] * 2,
@@ -278,7 +282,7 @@ class TestImport:
             assert "nothing is stored" in result.stderr
 
     def test_what_fails_while_it_is_stored_says_how_far_it_came(self, ask, imported, monkeypatch):
-        rows = [line("q", "far", f"{DAY}T03:00:0{at}Z", "value", "integer", at) for at in range(6)]
+        rows = [line("qin", "far", f"{DAY}T03:00:0{at}Z", "value", "integer", at) for at in range(6)]
         Path("points.csv").write_text(HEADER + "".join(rows))
         monkeypatch.setattr(series_import, "_MOST_ROWS", 2)
         sends = series_import._Importer.send
@@ -295,7 +299,7 @@ class TestImport:
         assert "the first 4 values of the file are stored" in result.stderr
         ever = {"timeSeriesName": "far", **EVER}
         [found] = imported.get("/epts/api/v1/applications/taking/time-series/data", ever)
-        assert len(found["q"]["far"]) == 4
+        assert len(found["qin"]["far"]) == 4
 
     def test_times_in_many_files_and_long_texts_are_sent_in_parts(self, ask, imported):
         path = "/tekton/api/v1/app-configs/applications/taking"
@@ -303,13 +307,13 @@ class TestImport:
         imported.ask("PUT", path, body=settings)
         start = datetime.fromisoformat(f"{DAY}T00:00:00+00:00")
         days = [(start - timedelta(days=14 * at)).isoformat() for at in range(40)]
-        rows = [line("q", "old", at, "value", "integer", number) for number, at in enumerate(days)]
-        rows += [line("q", "long", f"{DAY}T04:00:0{at}Z", "value", "text", "x" * 60_000) for at in range(10)]
-        rows += [line("q", "wide", f"{DAY}T04:00:00Z", f"v{at}", "boolean", "true") for at in range(100)]
+        rows = [line("qin", "old", at, "value", "integer", number) for number, at in enumerate(days)]
+        rows += [line("qin", "long", f"{DAY}T04:00:0{at}Z", "value", "text", "x" * 60_000) for at in range(10)]
+        rows += [line("qin", "wide", f"{DAY}T04:00:00Z", f"v{at}", "boolean", "true") for at in range(100)]
         Path("points.csv").write_text(HEADER + "".join(rows))
         result = ask("series", "import", "--app", "taking", "points.csv", "--json")
         assert result.exit_code == 0, result.output
         ever = {"timeSeriesName": ["old", "long", "wide"], **EVER}
         [found] = imported.get("/epts/api/v1/applications/taking/time-series/data", ever)
-        assert {name: len(listed) for name, listed in found["q"].items()} == {"old": 40, "long": 10, "wide": 1}
-        assert len(found["q"]["wide"][0]["values"]) == 100
+        assert {name: len(listed) for name, listed in found["qin"].items()} == {"old": 40, "long": 10, "wide": 1}
+        assert len(found["qin"]["wide"][0]["values"]) == 100
