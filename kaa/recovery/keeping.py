@@ -75,14 +75,14 @@ def stopped(directory: Path, *, now_ms: int) -> Iterator[tuple[Readable, int]]:
 
     Raises:
         InUse: it does run.
-        BackupError: it is no data directory, or has no room for the copy of one file.
+        BackupError: it is no data directory, or has no room for the copies.
         StartupError: a restore into it was interrupted.
     """
     with locked(directory):
         check_whole(directory)
         cut = Cut(directory, now_ms=now_ms)
         try:
-            _check_room(directory, cut.largest_bytes)
+            _check_room(directory, cut.copied_bytes)
             yield _Chunks(cut.chunks()), cut.size_bytes
         finally:
             cut.close()

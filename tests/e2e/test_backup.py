@@ -171,7 +171,7 @@ class TestWhoMay:
         async with serve({"storage": {"max-bytes": "2MB", "reserve-bytes": "1600KB"}}) as server:
             reply = await server.rest.call("POST", PATH)
             assert reply.status == 507
-            assert "copies one file at a time" in reply.json["message"]
+            assert "copies of files" in reply.json["message"]
             # and it is not taken for one that is being made
             assert (await server.rest.call("POST", PATH)).status == 507
 

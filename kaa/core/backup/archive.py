@@ -96,7 +96,10 @@ class Manifest:
 
 def is_part(name: str) -> bool:
     """Whether a part may have this name: one of those that a data directory has, and no path that leads out of it."""
-    if len(name.encode(errors="replace")) > _LONGEST_NAME:
+    try:
+        if len(name.encode()) > _LONGEST_NAME:
+            return False
+    except UnicodeEncodeError:  # of a file system, in no letters at all
         return False
     if _PART.fullmatch(name) is not None:
         return True

@@ -3,14 +3,14 @@
 Points are stored under numbers that kaa.db knows, and kaa.db forgets what it had to hand on once the points are
 stored: so all of them have to be of one moment. While nobody may write to kaa.db, which is for some milliseconds, a
 read transaction is begun on each file; from then on each shows that moment, however long its copying takes. What is
-written to most is copied first, because a log cannot be begun anew while somebody reads from before it. A file in tls
+being written to is copied first, because a log cannot be begun anew while somebody reads from before it. A file in tls
 is there before kaa.db refers to it, and is read after.
 """
 
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,7 +21,7 @@ from kaa.core.storage.periods import period_of
 from .archive import ADMIN_KEY, CHUNK, DATABASE, TLS, BackupError, Writer, is_part
 
 DRAFT = ".backup"
-"""Below the data directory: where one file at a time is copied to before it is handed on."""
+"""Below the data directory: where files are copied to before they are handed on."""
 
 _STEP_PAGES = 256
 _BUSY_MS = 10_000
@@ -37,6 +37,7 @@ class _Source:
 
     name: str
     connection: sqlite3.Connection
+    is_written: bool
     size_bytes: int = 0
 
 
@@ -71,7 +72,8 @@ class Cut:
             self.close()
             raise
         sizes = [source.size_bytes for source in self._sources]
-        self.largest_bytes = max(sizes)
+        written = sum(source.size_bytes for source in self._sources if source.is_written)
+        self.copied_bytes = max(written, *sizes)
         """What is needed besides in the data directory while it is copied."""
         self.size_bytes = sum(sizes) + sum(size for _, size in files)
         """How much there is; the backup is larger by its headers."""
@@ -93,11 +95,12 @@ class Cut:
         try:
             clear(self._directory)
             self._draft.mkdir(mode=0o700)
-            while self._sources:
-                source = self._sources[0]
-                with closing(source.connection):
-                    yield from writer.part(source.name, source.size_bytes, self._copied(source))
-                del self._sources[0]
+            # first all that is written to: its log must not grow for as long as somebody far away takes to read this
+            copies = [(source, self._copy(source)) for source in self._sources[:] if source.is_written]
+            for source, draft in copies:
+                yield from writer.part(source.name, source.size_bytes, self._content(draft))
+            for source in self._sources[:]:
+                yield from writer.part(source.name, source.size_bytes, self._content(self._copy(source)))
             for path in _small(self._directory):
                 data = path.read_bytes()
                 yield from writer.part(path.relative_to(self._directory).as_posix(), len(data), [data])
@@ -111,11 +114,12 @@ class Cut:
         """Open all, and then begin to read from each while nobody may write to kaa.db."""
         database = _open(self._directory / DATABASE)
         assert database is not None
-        self._sources.append(_Source(DATABASE, database))
+        self._sources.append(_Source(DATABASE, database, is_written=True))
         for path in _by_period(self._directory):
             connection = _open(path)
             if connection is not None:
-                self._sources.append(_Source(path.relative_to(self._directory).as_posix(), connection))
+                name = path.relative_to(self._directory).as_posix()
+                self._sources.append(_Source(name, connection, is_written=_has_log(path)))
         holder = _open(self._directory / DATABASE)
         assert holder is not None
         with closing(holder):
@@ -129,9 +133,9 @@ class Cut:
             [page_bytes] = source.connection.execute("pragma page_size").fetchone()
             source.size_bytes = pages * page_bytes
 
-    def _copied(self, source: _Source) -> Iterator[bytes]:
-        """Copy a database by SQLite's own means, and yield the copy."""
-        draft = self._draft / "part.db"
+    def _copy(self, source: _Source) -> Path:
+        """Copy a database by SQLite's own means, and let go of it."""
+        draft = self._draft / source.name.replace("/", "-")
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             unsynced = 0
@@ -145,18 +149,22 @@ class Cut:
                     os.fdatasync(descriptor)
                     unsynced = 0
 
-            with closing(sqlite3.connect(draft, isolation_level=None)) as target:
+            with closing(source.connection), closing(sqlite3.connect(draft, isolation_level=None)) as target:
                 for pragma in ("journal_mode=off", "synchronous=off", "cache_size=-4096"):
                     target.execute(f"pragma {pragma}")
                 source.connection.backup(target, pages=_STEP_PAGES, progress=stepped, sleep=0.01)
-            # what reads now is a descriptor of this process's own, and nobody else has the draft open
-            while chunk := os.read(descriptor, CHUNK):
-                self._check()
-                yield chunk
         finally:
             os.close(descriptor)
-            with suppress(OSError):
-                draft.unlink()
+        self._sources.remove(source)
+        return draft
+
+    def _content(self, draft: Path) -> Iterator[bytes]:
+        """Yield a copy, and delete it."""
+        with draft.open("rb") as copy:
+            draft.unlink()
+            while chunk := copy.read(CHUNK):
+                self._check()
+                yield chunk
 
 
 def clear(directory: Path) -> None:
@@ -178,6 +186,13 @@ def _open(path: Path) -> sqlite3.Connection | None:
             raise
         return None
     return connection
+
+
+def _has_log(path: Path) -> bool:
+    try:
+        return Path(f"{path}-wal").stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 def _by_period(directory: Path) -> list[Path]:

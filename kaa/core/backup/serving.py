@@ -37,7 +37,7 @@ class Backups:
 
         Raises:
             Conflict: another one is being made.
-            StorageFull: there is no room for the copy of one file.
+            StorageFull: there is no room for the copies.
             Unavailable: the storage fails.
         """
         if self._is_busy:
@@ -47,7 +47,7 @@ class Backups:
         try:
             self._check()
             cut = await taken.begin()
-            await self._check_room(cut.largest_bytes)
+            await self._check_room(cut.copied_bytes)
         except BackupError as error:
             await taken.aclose()
             raise Unavailable(str(error)) from error
@@ -61,8 +61,8 @@ class Backups:
         await self._budget.look()
         if size_bytes >= self._budget.usage.left_bytes:
             raise StorageFull(
-                f"a backup copies one file at a time within the data directory, and the largest has {size_bytes} "
-                "bytes: more than the storage may still take; delete data or add disk"
+                f"a backup needs copies of files within the data directory, of up to {size_bytes} bytes at a time: "
+                "more than the storage may still take; delete data or add disk"
             )
 
     def _check(self) -> None:
