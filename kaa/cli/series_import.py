@@ -14,7 +14,7 @@ from .output import is_terminal, write_json
 from .points import FORMATS, FileError, Numbered, format_of, read_rows
 from .progress import progress
 
-_MOST_ROWS = 2_000
+_MOST_ROWS = 500  # the server takes them in a piece, and telemetry waits so long
 _MOST_BYTES = 512 << 10  # of 1 MiB that a request may have
 _ROW_BYTES = 100
 _MOST_VALUES = 64  # that a point may have in a request
