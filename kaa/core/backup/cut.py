@@ -224,11 +224,15 @@ def _left_out(directory: Path) -> Iterator[str]:
     for path in sorted(directory.iterdir()):
         if path.name in ours:
             continue
-        if path.is_dir():
-            inside = list(path.iterdir())
-            if all(_is_of_period(one) for one in inside):
-                continue
-        yield path.name + ("/" if path.is_dir() else "")
+        if not path.is_dir():
+            yield path.name
+            continue
+        inside = sorted(path.iterdir())
+        strange = [one for one in inside if not _is_of_period(one)]
+        if strange and strange == inside:
+            yield f"{path.name}/"
+        else:
+            yield from (f"{path.name}/{one.name}" for one in strange)
 
 
 def _is_of_period(path: Path) -> bool:

@@ -57,6 +57,28 @@ def test_what_comes_after_the_moment_is_not_in_it_and_what_goes_is(data_dir: Pat
     assert rows_of(found / "epts" / WEEK, "select count(*) from epts_point") == [(81,)]
 
 
+def test_what_lies_among_the_files_of_points_is_named_by_itself(data_dir: Path) -> None:
+    (data_dir / "epts" / "note.txt").write_text("mine")
+    (data_dir / "empty").mkdir()
+    with closing(Cut(data_dir, now_ms=NOW_MS)) as cut:
+        assert cut.left_out == ("epts/note.txt", "samples/")
+
+
+def test_nobody_waits_for_a_slow_reader_of_what_is_being_written_to(data_dir: Path) -> None:
+    file = data_dir / "epts" / NEXT_WEEK
+    with closing(sqlite3.connect(file, isolation_level=None)) as writer:
+        writer.execute("insert into epts_point values (3, 100, 1.0)")
+        sizes = [(data_dir / "kaa.db").stat().st_size, file.stat().st_size]
+        cut = Cut(data_dir, now_ms=NOW_MS)
+        assert cut.copied_bytes == sum(sizes)
+        chunks = cut.chunks()
+        writer.execute("insert into epts_point values (3, 101, 1.0)")
+        assert writer.execute("pragma wal_checkpoint(truncate)").fetchone()[0] == 1, "nobody reads"
+        next(chunks)
+        assert writer.execute("pragma wal_checkpoint(truncate)").fetchone()[0] == 0, "somebody still reads"
+        cut.close()
+
+
 def test_a_cut_waits_until_a_write_is_committed(data_dir: Path, tmp_path: Path) -> None:
     import threading
 
