@@ -1,7 +1,6 @@
 """The composition root: the only place that knows who lives here."""
 
 import asyncio
-import fcntl
 import gc
 import os
 import resource
@@ -24,10 +23,13 @@ from sqlalchemy.exc import DBAPIError
 
 from kaa.core.applications import Applications
 from kaa.core.auth import Keys
+from kaa.core.backup import cut
+from kaa.core.backup import serving as backup
 from kaa.core.bus import Bus
 from kaa.core.bus.memory import MemoryBus
 from kaa.core.clock import Clock, SystemClock
 from kaa.core.config import Duration, Port, Settings, Size
+from kaa.core.data_dir import check_whole, locked
 from kaa.core.errors import ConfigError, Refusal, StartupError
 from kaa.core.health import Health, Problem
 from kaa.core.http import HttpSettings, Site
@@ -199,7 +201,9 @@ async def serving(
     tasks = Tasks(on_death)
     directory = config.data_dir.absolute()
     async with AsyncExitStack() as stack:
-        stack.enter_context(_locked(directory))
+        stack.enter_context(locked(directory))
+        check_whole(directory)
+        cut.clear(directory)
         packages = dict.fromkeys(module.migrations for module in INSTANCES.values() if module.migrations)
         steps = [_directory(package) for package in (_CORE_MIGRATIONS, *packages)]
         await asyncio.to_thread(migrating, directory / "kaa.db", steps, clock=clock)
@@ -231,15 +235,24 @@ async def _core(config: KaaConfig, stack: AsyncExitStack, *, clock: Clock, ids: 
     bus = await _bus(config.bus, stack, clock=clock, ids=ids, tasks=tasks, metrics=metrics, health=health, wire=wire)
     keys = Keys(store=SqlKeyStore(storage), ids=ids, clock=clock)
     await keys.ensure_admin_key(directory / "admin.key")
+    site = Site(keys=keys, ids=ids, clock=clock, metrics=metrics, health=health, settings=config.http)
+    files: list[PeriodFiles] = []
+
+    def period_files(name: str, schema: str) -> PeriodFiles:
+        files.append(PeriodFiles(directory / name, schema=schema, period_ms=config.storage.period, metrics=metrics))
+        return files[-1]
+
+    def fault() -> str | None:
+        return storage.last_error or next((one.last_error for one in files if one.last_error), None)
+
+    site.mount("backup", backup.routes(backup.Backups(directory, budget=budget, clock=clock, fault=fault)))
     return Core(
         bus=bus,
         directory=directory,
         storage=storage,
-        period_files=lambda name, schema: PeriodFiles(
-            directory / name, schema=schema, period_ms=config.storage.period, metrics=metrics
-        ),
+        period_files=period_files,
         budget=budget,
-        http=Site(keys=keys, ids=ids, clock=clock, metrics=metrics, health=health, settings=config.http),
+        http=site,
         clock=clock,
         ids=ids,
         tasks=tasks,
@@ -310,26 +323,6 @@ def _directory(package: str) -> Path:
     assert spec is not None
     assert spec.submodule_search_locations is not None
     return Path(next(iter(spec.submodule_search_locations)))
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Hold the data directory: two servers on one would tear it apart."""
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(directory / "kaa.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise StartupError(f"cannot use the data directory {directory}: {error.strerror}") from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StartupError(
-                f"{directory} is in use by another kaa; stop it, or give --data-dir another place"
-            ) from error
-        yield
-    finally:
-        os.close(descriptor)
 
 
 async def serve(config: KaaConfig) -> int:

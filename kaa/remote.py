@@ -2,7 +2,8 @@
 
 import http.client
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -84,28 +85,38 @@ class Remote:
 
     def fetch(self, method: str, path: str, *, body: Any = None, params: Mapping[str, Any] | None = None) -> bytes:
         """Send a request and give the bytes of its answer; raises RemoteError for anything but a 2xx."""
+        with self.streamed(method, path, body=body, params=params) as answer:
+            return answer.read()
+
+    @contextmanager
+    def streamed(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        params: Mapping[str, Any] | None = None,
+        accept: str = "application/json",
+        timeout_s: float = _TIMEOUT_S,
+    ) -> Iterator["Answer"]:
+        """Send a request and give its answer, to be read while the block lasts; RemoteError for anything but a 2xx."""
         parts = urlsplit(self.url)
         make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         target = parts.path + path + _query(params or {})
-        headers = {"Authorization": f"Bearer {self.key}", "Accept": "application/json"}
+        headers = {"Authorization": f"Bearer {self.key}", "Accept": accept}
         sent = None
         if body is not None:
             sent, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
-        connection = make(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
+        connection = make(parts.hostname or "", parts.port, timeout=timeout_s)
         try:
-            connection.request(method, target, body=sent, headers=headers)
-            response = connection.getresponse()
-            data = response.read()
-        except TimeoutError:
-            raise RemoteError(f"{self.url} did not answer within {_TIMEOUT_S:.0f} seconds; is it busy?") from None
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise RemoteError(f"{self.url} does not answer ({why}); start the server with `kaa serve`") from None
+            with _explained(self.url, timeout_s):
+                connection.request(method, target, body=sent, headers=headers)
+                answer = Answer(connection.getresponse(), self.url, timeout_s)
+            if not 200 <= answer.status < 300:
+                raise self._refused(answer.status, answer.read())
+            yield answer
         finally:
             connection.close()
-        if 200 <= response.status < 300:
-            return data
-        raise self._refused(response.status, data)
 
     def _refused(self, status: int, data: bytes) -> RemoteError:
         if status == 401:
@@ -118,6 +129,33 @@ class Remote:
         except (ValueError, KeyError, TypeError):
             message = f"{self.url} answered with status {status}"
         return RemoteError(message, status=status)
+
+
+class Answer:
+    """What a server answers, read by the piece."""
+
+    def __init__(self, response: http.client.HTTPResponse, url: str, timeout_s: float) -> None:
+        self.status, self.headers = response.status, response.headers
+        self._response, self._url, self._timeout_s = response, url, timeout_s
+
+    def read(self, size: int | None = None, /) -> bytes:
+        """Give the next bytes, fewer than asked for only at the end, or the rest; RemoteError if it is cut short."""
+        with _explained(self._url, self._timeout_s):
+            return self._response.read(size)
+
+
+@contextmanager
+def _explained(url: str, timeout_s: float) -> Iterator[None]:
+    """Turn what may go wrong on the way to a server into a RemoteError."""
+    try:
+        yield
+    except TimeoutError:
+        raise RemoteError(f"{url} did not answer within {timeout_s:.0f} seconds; is it busy?") from None
+    except http.client.IncompleteRead:
+        raise RemoteError(f"{url} has broken its answer off; the log of the server may say why") from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise RemoteError(f"{url} does not answer ({why}); start the server with `kaa serve`") from None
 
 
 def path_of(*parts: str) -> str:

@@ -8,6 +8,7 @@ import click
 from kaa.core.errors import KaaError
 
 from .app import app
+from .backup import backup, restore, verify
 from .bench import bench
 from .cert import cert
 from .config import config
@@ -43,7 +44,7 @@ def cli() -> None:
     """
 
 
-for command in (serve, app, device, token, series, refusals, config, cert, simulate, bench):
+for command in (serve, app, device, token, series, refusals, config, cert, backup, restore, verify, simulate, bench):
     cli.add_command(command)
 
 

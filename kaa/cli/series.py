@@ -5,16 +5,31 @@ from typing import Any
 
 import click
 
-from kaa.remote import Remote, path_of
+from kaa.remote import path_of
 
+from .known import known
 from .options import asks_server, remote
 from .output import write_rows
+from .series_export import export
+from .series_import import import_
 
-_AUTO = "auto~"
 _COLUMNS = {"endpointId": "endpoint", "series": "series", "timestamp": "time", "shown": "values"}
 
 
-@click.command()
+class _ShowsByDefault(click.Group):
+    """A group that shows points where no other command is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        is_help = bool(args) and args[0] in ctx.help_option_names
+        return super().parse_args(ctx, args if is_help or (args and args[0] in self.commands) else ["show", *args])
+
+
+@click.group(cls=_ShowsByDefault)
+def series() -> None:
+    """Show, export and import points; `kaa series --app A` shows them."""
+
+
+@series.command()
 @click.option("--app", required=True, help="The application.")
 @click.option("--endpoint", "endpoints", multiple=True, metavar="ID", help="Only this endpoint (may be repeated).")
 @click.option("--name", "names", multiple=True, metavar="S", help="Only this series (may be repeated).")
@@ -23,7 +38,7 @@ _COLUMNS = {"endpointId": "endpoint", "series": "series", "timestamp": "time", "
 @click.option("--to", "to_date", metavar="TIME", help="Points before then (now).")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest so many points.")
 @asks_server
-def series(
+def show(
     *,
     app: str,
     endpoints: tuple[str, ...],
@@ -41,7 +56,7 @@ def series(
     if to_date is not None and from_date is None:
         raise click.UsageError("--to needs --from: say from when on points are wanted, like --from now-1h")
     asked = remote(server)
-    wanted = _known(asked, app, names)
+    wanted = known(asked, app, names)
     base = path_of("epts", "api", "v1", "applications", app, "time-series")
     params: dict[str, Any] = {"timeSeriesName": wanted, "endpointId": endpoints}
     if from_date is None or not wanted:
@@ -57,15 +72,6 @@ def series(
     if not is_json:
         rows = [row | {"shown": _shown(row["values"])} for row in rows]
     write_rows(rows, _COLUMNS, is_json=is_json, none=f"{app} has no such points")
-
-
-def _known(asked: Remote, app: str, names: tuple[str, ...]) -> list[str]:
-    """Give the full names: `temperature` is `auto~temperature` if there is none of just that name."""
-    config = asked.get("/epts/api/v1/time-series/config", {"applicationNames": app})
-    there = [one["name"] for one in config.get(app, [])]
-    if not names:
-        return there
-    return [_AUTO + name if name not in there and _AUTO + name in there else name for name in names]
 
 
 def _rows(tree: list[dict[str, dict[str, list[dict[str, Any]]]]]) -> list[dict[str, Any]]:
@@ -84,3 +90,7 @@ def _shown(values: dict[str, Any]) -> str:
 
 def _scalar(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
+
+
+series.add_command(export)
+series.add_command(import_)

@@ -13,7 +13,7 @@ from structlog.contextvars import bound_contextvars
 from kaa.core.auth import ANONYMOUS, Caller, Keys
 from kaa.core.clock import Clock
 from kaa.core.config import Duration, Settings, Size
-from kaa.core.errors import NotFound
+from kaa.core.errors import NotFound, Refusal
 from kaa.core.health import Health
 from kaa.core.ids import Ids
 from kaa.core.metrics import Metrics
@@ -204,11 +204,14 @@ class Site:
                             await response.write(chunk)
                     chunk = await anext(stream.chunks, None)
                 await response.write_eof()
-            except Exception:  # the status has gone out: only a cut tells the reader that this is not all
+            except Exception as error:  # the status has gone out: only a cut tells the reader that this is not all
                 if request.transport is None or request.transport.is_closing():
                     log.debug("stream_reader_left", path=request.path)
                 else:
-                    log.exception("stream_broke", path=request.path)
+                    if isinstance(error, Refusal):
+                        log.warning("stream_broken_off", path=request.path, reason=error.reason)
+                    else:
+                        log.exception("stream_broke", path=request.path)
                     request.transport.abort()
             return response
         finally:

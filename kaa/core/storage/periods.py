@@ -34,11 +34,12 @@ _NAME = "%Y%m%dT%H%M"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_OPEN = 4
 _MAX_JOBS = 64
+_BUSY_MS = 10_000
 _PRAGMAS = (
     "auto_vacuum=incremental",  # counts for a new file only, and before anything is written to it
     "journal_mode=wal",
     "synchronous=full",
-    "busy_timeout=10000",
+    f"busy_timeout={_BUSY_MS}",
     "cache_size=-65536",
     "wal_autocheckpoint=4000",
     "journal_size_limit=67108864",
@@ -62,7 +63,8 @@ def _stamp(at_ms: int) -> str:
     return (_EPOCH + timedelta(milliseconds=at_ms)).strftime(_NAME)
 
 
-def _period_of(file: Path) -> Period | None:
+def period_of(file: Path) -> Period | None:
+    """Give the period that a file is named by; None if it is another file."""
     try:
         start, end = (datetime.strptime(part, _NAME).replace(tzinfo=UTC) for part in file.stem.split("-"))
     except ValueError:
@@ -98,7 +100,7 @@ class PeriodFiles:
     async def opened(self) -> AsyncIterator["PeriodFiles"]:
         """Write and read while the block lasts; what is queued at its end is still committed."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._periods = sorted(p for file in self.directory.glob("*.db") if (p := _period_of(file)) is not None)
+        self._periods = sorted(p for file in self.directory.glob("*.db") if (p := period_of(file)) is not None)
         loop = asyncio.get_running_loop()
         writer = threading.Thread(target=self._run, args=(loop,), name="periods writer", daemon=True)
         writer.start()
@@ -214,7 +216,10 @@ class PeriodFiles:
                 if period in self._periods:  # it may have been deleted meanwhile
                     connection = self._connection(period)
                     connection.executescript("pragma incremental_vacuum")  # execute() would take one step of it
+                    # whoever reads for long, as a backup does, is not waited for: others want to write
+                    connection.execute("pragma busy_timeout=0")
                     connection.execute("pragma wal_checkpoint(truncate)").fetchall()
+                    connection.execute(f"pragma busy_timeout={_BUSY_MS}")
             except sqlite3.Error as error:  # it is done again after the next deletion
                 log.warning("period_not_shrunk", period=period.file_name, error=str(error))
                 self._close(period)

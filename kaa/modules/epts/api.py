@@ -32,6 +32,7 @@ _ALL_US = 2**62
 _LONGEST_SPAN_MS = 100 * 366 * 86_400_000
 _FAR_MS = _ALL_US // 1000
 
+Precision = Literal["ms", "us"]
 Values = dict[str, StrictBool | StrictInt | StrictFloat | StrictStr | None]
 Date = Annotated[str | int, Field(union_mode="left_to_right", description="ISO 8601, ms since 1970, or now-7d")]
 
@@ -93,6 +94,7 @@ class _Window(Camel):
     include_time: Literal["from", "to", "both", "none"] = "from"
     sort: Literal["ASC", "DESC"] = "ASC"
     limit: int | None = Field(None, ge=0, le=2**31)
+    precision: Precision = "ms"
     period: str | None = Field(None, max_length=40)
     aggregate: Literal["avg", "min", "max", "sum", "count", "first", "last"] = "avg"
 
@@ -111,6 +113,13 @@ class DataBody(_Window):
     endpoint_ids: list[str] | None = Field(
         None, validation_alias=AliasChoices("endpointIDs", "endpointIds"), serialization_alias="endpointIDs"
     )
+
+
+class PutQuery(Camel):
+    """How exactly the times are kept, and whether all is only checked."""
+
+    precision: Precision = "ms"
+    dry_run: bool = False
 
 
 class DeleteQuery(Camel):
@@ -183,6 +192,7 @@ def routes(queries: Queries, editing: Editing, clock: Clock) -> list[Route]:
             path="/app-versions/{version}/time-series/data",
             handler=resource.put_data,
             summary="Store points",
+            query=PutQuery,
             body=dict[str, dict[str, list[PointIn]]],
             errors=(NotFound, StorageFull, Unavailable),
         ),
@@ -244,6 +254,8 @@ class _Resource:
                 endpoint_id: {series: [(p.timestamp, p.values) for p in points] for series, points in listed.items()}
                 for endpoint_id, listed in written.items()
             },
+            is_precise=call.query.precision == "us",
+            is_dry=call.query.dry_run,
         )
 
     async def delete_data(self, call: Call) -> None:
@@ -276,7 +288,12 @@ class _Resource:
             )
             return Stream(chunks=spans, content_type=content_type)
         chunks = await self._queries.data(
-            selection, window, is_descending=is_descending, limit=asked.limit, is_csv=is_csv
+            selection,
+            window,
+            is_descending=is_descending,
+            limit=asked.limit,
+            is_csv=is_csv,
+            is_precise=asked.precision == "us",
         )
         return Stream(chunks=chunks, content_type=content_type)
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from kaa.core.errors import InvalidInput
 
-from .extraction import check_time, parse_iso
+from .extraction import check_time, parse_iso_us
 
 _RELATIVE = re.compile(r"now(?:([+-])(\d{1,9})([smhdwMy]))?(?:/([smhdwMy]))?")
 _NUMBER = re.compile(r"\d{1,15}")
@@ -19,15 +19,20 @@ def parse_date(text: str | int, *, now_ms: int, what: str) -> int:
     Raises:
         InvalidInput: it is none of these; the sentence begins with `what`.
     """
+    return parse_date_us(text, now_ms=now_ms, what=what) // 1000
+
+
+def parse_date_us(text: str | int, *, now_ms: int, what: str) -> int:
+    """Do what `parse_date` does, and give microseconds."""
     text = str(text).strip()
     relative = _RELATIVE.fullmatch(text)
     try:
         if _NUMBER.fullmatch(text):
-            return check_time(int(text))
+            return check_time(int(text)) * 1000
         if relative is None:
             # a plus sign that was not quoted has become a space on its way
-            return parse_iso(re.sub(r"[ ](\d\d:?\d\d)$", r"+\1", text))
-        return _relative(relative, now_ms)
+            return parse_iso_us(re.sub(r"[ ](\d\d:?\d\d)$", r"+\1", text))
+        return _relative(relative, now_ms) * 1000
     except (ValueError, OverflowError, InvalidInput) as error:
         raise InvalidInput(
             f"{what}: {text[:80]!r} is no date; write 2026-11-22T08:30:00Z, milliseconds since 1970, or now-7d"

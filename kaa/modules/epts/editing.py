@@ -11,7 +11,7 @@ from kaa.protocols import x_register
 from kaa.protocols.names import SERIES_NAME, AppVersionName, EndpointId, SeriesName, checked
 
 from .channels import Channels
-from .dates import parse_date
+from .dates import parse_date_us
 from .extraction import stored
 from .ingest import Ingest
 from .models import Point, Value, Window
@@ -44,17 +44,29 @@ class Editing:
         self._channels, self._remembered, self._points = channels, remembered, points
         self._bus, self._register, self._clock, self._ids = bus, register, clock, ids
 
-    async def put(self, version_name: AppVersionName, written: Written) -> None:
-        """Store points; all is checked before anything is."""
+    async def put(
+        self, version_name: AppVersionName, written: Written, *, is_precise: bool = False, is_dry: bool = False
+    ) -> None:
+        """Store points; all is checked before anything is.
+
+        Args:
+            version_name: a version of the application that the endpoints are of.
+            written: the points.
+            is_precise: keep microseconds of their times, and not milliseconds.
+            is_dry: check only.
+        """
         version = self._applications.get_version(version_name)
         points = []
         for endpoint_id, of_series in written.items():
             for series, listed in of_series.items():
                 checked(SERIES_NAME, series, what=f"{endpoint_id}.{series}")
                 for at, values in listed:
-                    points.append(self._point(endpoint_id, series, at, values))
+                    points.append(self._point(endpoint_id, series, at, values, is_precise=is_precise))
         await self._check_endpoints(list(written), version.application)
-        await self._ingest.add(version_name, points)
+        if is_dry:
+            self._ingest.check(version_name, points)
+        else:
+            await self._ingest.add(version_name, points)
 
     async def remove_points(
         self, application: str, series: Sequence[str] | None, endpoint_ids: Sequence[str] | None, window: Window
@@ -76,7 +88,9 @@ class Editing:
         self._remembered.forget()
         await self._points.remove(ids, Window(0, 2**63 - 1))
 
-    def _point(self, endpoint_id: str, series: str, at: str | int, values: Mapping[str, Value]) -> Point:
+    def _point(
+        self, endpoint_id: str, series: str, at: str | int, values: Mapping[str, Value], *, is_precise: bool
+    ) -> Point:
         place = f"{endpoint_id}.{series}"
         if not values:
             raise InvalidInput(f"{place}: a point without values cannot be kept")
@@ -85,9 +99,9 @@ class Editing:
                 check_value_name(name)
             except ValueError as error:
                 raise InvalidInput(f"{place}: {error}") from error
-        at_ms = parse_date(at, now_ms=self._clock.now_ms(), what=f"{place}.timestamp")
+        at_ms, us = divmod(parse_date_us(at, now_ms=self._clock.now_ms(), what=f"{place}.timestamp"), 1000)
         kept = {name: stored(value) for name, value in values.items()}
-        return Point(EndpointId(endpoint_id), SeriesName(series), at_ms, kept)
+        return Point(EndpointId(endpoint_id), SeriesName(series), at_ms, kept, us if is_precise else 0)
 
     async def _check_endpoints(self, endpoint_ids: list[str], application: str) -> None:
         for at in range(0, len(endpoint_ids), _MOST_ASKED):

@@ -82,11 +82,16 @@ def check_time(at_ms: float) -> int:
 
 def parse_iso(text: str) -> int:
     """Give the milliseconds of an ISO 8601 time; without an offset it is UTC. ValueError if it is none."""
+    return parse_iso_us(text) // 1000
+
+
+def parse_iso_us(text: str) -> int:
+    """Give the microseconds of an ISO 8601 time; without an offset it is UTC. ValueError if it is none."""
     found = datetime.fromisoformat(text)
     if found.tzinfo is None:
         found = found.replace(tzinfo=UTC)
     since = found - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def _reader(value: ValueSettings) -> tuple[str, Callable[[Any], Any]]:

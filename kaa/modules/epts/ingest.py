@@ -116,6 +116,13 @@ class Ingest:
             correlation_id=event.correlation_id, timestamp_ms=self._clock.now_ms(), status_code=200
         )
 
+    def check(self, version_name: AppVersionName, points: Sequence[Point]) -> None:
+        """Raise a Refusal if points cannot be stored as they are; whether there is room for new series shows later."""
+        self._budget.check()
+        times = self._times(self._applications.get_version(version_name))
+        for point in points:
+            times.check(check_time(point.at_ms or 0))
+
     async def add(self, version_name: AppVersionName, points: Sequence[Point]) -> None:
         """Store points whose time is known; all of them, or a Refusal."""
         version = self._applications.get_version(version_name)
@@ -133,7 +140,7 @@ class Ingest:
             if missing:
                 await self._channels.learn(missing)
             for point in points:
-                at_us = (point.at_ms or 0) * 1000
+                at_us = (point.at_ms or 0) * 1000 + point.us
                 self._rows_of(version, point, at_us, rows, None)
                 told.append((version_name, point, at_us))
         if rows:

@@ -39,10 +39,11 @@ class Window:
 class Point:
     """Values of one endpoint and series at one time, before it is stored.
 
-    `at_ms` is None where the sample has no time of its own.
+    `at_ms` is None where the sample has no time of its own; `us` are microseconds beyond it.
     """
 
     endpoint_id: EndpointId
     series: SeriesName
     at_ms: int | None
     values: dict[str, Value]
+    us: int = 0

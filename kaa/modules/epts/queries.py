@@ -89,14 +89,21 @@ class Queries:
         return await self._files.read(run)
 
     async def data(
-        self, selection: Selection, window: Window, *, is_descending: bool, limit: int | None, is_csv: bool
+        self,
+        selection: Selection,
+        window: Window,
+        *,
+        is_descending: bool,
+        limit: int | None,
+        is_csv: bool,
+        is_precise: bool = False,
     ) -> AsyncIterator[bytes]:
-        """Give the points of a window, as JSON or CSV, in pieces."""
+        """Give the points of a window, as JSON or CSV, in pieces; `is_precise` says their times in microseconds."""
         channels = await self._find(selection)
 
         def points(of: list[Channel]) -> Iterator[bytes]:
             read = self._points.csv_points if is_csv else self._points.json_points
-            return read(of, window, is_descending=is_descending, limit=limit)
+            return read(of, window, is_descending=is_descending, limit=limit, is_precise=is_precise)
 
         return self._files.stream(lambda: (_csv if is_csv else _tree)(channels, points))
 

@@ -29,7 +29,17 @@ class Running:
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Run a server for all tests that only ask one; each makes applications of its own."""
-    data_dir = tmp_path_factory.mktemp("cli") / "data"
+    yield from _serving(tmp_path_factory.mktemp("cli") / "data")
+
+
+@pytest.fixture(scope="session")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Run another server, which has nothing."""
+    yield from _serving(tmp_path_factory.mktemp("other") / "data")
+
+
+def _serving(data_dir: Path) -> Iterator[Running]:
+    """Run a server while the generator lasts."""
     loop, over, found = asyncio.new_event_loop(), asyncio.Event(), threading.Event()
     doors: dict[str, str] = {}
 

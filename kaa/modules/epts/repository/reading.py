@@ -14,7 +14,7 @@ from kaa.core.storage.periods import PeriodFiles
 
 from ..models import Channel, ChannelId, Value, Window
 from .files import each, overlapping
-from .words import JSON, MILLIONTHS, Layout, csv, in_words
+from .words import MILLIONTHS, Layout, csv, in_words, json
 
 _CHUNK = 500
 
@@ -41,20 +41,33 @@ class PointReader:
         self._files = files
 
     def json_points(
-        self, channels: Sequence[Channel], window: Window, *, is_descending: bool, limit: int | None
+        self,
+        channels: Sequence[Channel],
+        window: Window,
+        *,
+        is_descending: bool,
+        limit: int | None,
+        is_precise: bool = False,
     ) -> Iterator[bytes]:
         """Yield the points of one series of one endpoint as JSON objects with commas between, in pieces."""
         labels = {channel.id: msgspec.json.encode(channel.value_name).decode() + ":" for channel in channels}
         is_first = True
-        for piece in self._pieces(JSON, ",", labels, window, is_descending=is_descending, limit=limit):
+        layout = json(is_precise=is_precise)
+        for piece in self._pieces(layout, ",", labels, window, is_descending=is_descending, limit=limit):
             yield piece if is_first else b"," + piece
             is_first = False
 
     def csv_points(
-        self, channels: Sequence[Channel], window: Window, *, is_descending: bool, limit: int | None
+        self,
+        channels: Sequence[Channel],
+        window: Window,
+        *,
+        is_descending: bool,
+        limit: int | None,
+        is_precise: bool = False,
     ) -> Iterator[bytes]:
         """Yield the points of one series of one endpoint as lines: endpoint, series, time, value's name, value."""
-        layout = csv(f"{channels[0].endpoint_id},{channels[0].series},")
+        layout = csv(f"{channels[0].endpoint_id},{channels[0].series},", is_precise=is_precise)
         labels = {channel.id: channel.value_name for channel in channels}
         for piece in self._pieces(layout, "\n", labels, window, is_descending=is_descending, limit=limit):
             yield piece + b"\n"

@@ -6,6 +6,7 @@ These are expressions over `at_us`, `value`, `label` and `millionths`.
 from dataclasses import dataclass
 
 _TIME = "strftime('%Y-%m-%dT%H:%M:%fZ', at_us / 1000 / 1000.0, 'unixepoch')"
+_PRECISE = "strftime('%Y-%m-%dT%H:%M:%S', at_us / 1000000, 'unixepoch') || printf('.%06dZ', at_us % 1000000)"
 # SQLite's own way of writing a number is not exact. What has at most six decimals is a quotient of two whole numbers
 # that a double holds, and IEEE 754 rounds a quotient as it rounds a decimal: then its digits are those of the dividend.
 MILLIONTHS = "case when typeof(value) = 'real' and abs(value) < 9e9 then cast(round(value * 1e6) as integer) end"
@@ -63,13 +64,17 @@ class Layout:
         return f"{self.head} || group_concat({self.item}, {self.between}) || {self.tail}"
 
 
-JSON = Layout(f'\'{{"timestamp":"\' || {_TIME} || \'","values":{{\'', f"label || {_JSON}", "','", "'}}'")
+def json(*, is_precise: bool) -> Layout:
+    """Give the layout of objects; `is_precise` says their times in microseconds instead of milliseconds."""
+    time = _PRECISE if is_precise else _TIME
+    return Layout(f'\'{{"timestamp":"\' || {time} || \'","values":{{\'', f"label || {_JSON}", "','", "'}}'")
 
 
-def csv(start: str) -> Layout:
-    """Give the layout of lines that begin with `start`."""
+def csv(start: str, *, is_precise: bool) -> Layout:
+    """Give the layout of lines that begin with `start`; `is_precise` as for `json`."""
+    time = _PRECISE if is_precise else _TIME
     quoted = start.replace("'", "''")
-    return Layout("''", f"'{quoted}' || {_TIME} || ',' || label || ',' || {_CSV}", "char(10)", "''")
+    return Layout("''", f"'{quoted}' || {time} || ',' || label || ',' || {_CSV}", "char(10)", "''")
 
 
 def in_words(piece: bytes) -> bytes:
