@@ -1,7 +1,6 @@
 """The composition root: the only place that knows who lives here."""
 
 import asyncio
-import fcntl
 import gc
 import os
 import resource
@@ -32,8 +31,10 @@ from kaa.core.errors import ConfigError, Refusal, StartupError
 from kaa.core.health import Health, Problem
 from kaa.core.http import HttpSettings, Site
 from kaa.core.ids import Ids, RandomIds
+from kaa.core.key_api import routes as key_routes
 from kaa.core.key_store import SqlKeyStore
 from kaa.core.lifecycle import Core, Instance, Module, running
+from kaa.core.lock import locked
 from kaa.core.log import Format, Level, configure
 from kaa.core.metrics import Metrics
 from kaa.core.storage.budget import Budget
@@ -194,10 +195,8 @@ async def serving(
     tasks = Tasks(on_death)
     directory = config.data_dir.absolute()
     async with AsyncExitStack() as stack:
-        stack.enter_context(_locked(directory))
-        packages = dict.fromkeys(module.migrations for module in INSTANCES.values() if module.migrations)
-        steps = [_directory(package) for package in (_CORE_MIGRATIONS, *packages)]
-        await asyncio.to_thread(migrating, directory / "kaa.db", steps, clock=clock)
+        stack.enter_context(locked(directory))
+        await asyncio.to_thread(migrating, directory / "kaa.db", migration_steps(), clock=clock)
         stack.push_async_callback(tasks.stop_all)
         core = await _core(config, stack, clock=clock, ids=ids, tasks=tasks, wire=wire)
         core.instances = tuple(hosted)
@@ -225,6 +224,8 @@ async def _core(config: KaaConfig, stack: AsyncExitStack, *, clock: Clock, ids: 
     bus = await _bus(config.bus, stack, clock=clock, ids=ids, tasks=tasks, metrics=metrics, health=health, wire=wire)
     keys = Keys(store=SqlKeyStore(storage), ids=ids, clock=clock)
     await keys.ensure_admin_key(directory / "admin.key")
+    site = Site(keys=keys, ids=ids, clock=clock, metrics=metrics, health=health, settings=config.http)
+    site.mount("keys", key_routes(keys))
     return Core(
         bus=bus,
         directory=directory,
@@ -233,7 +234,7 @@ async def _core(config: KaaConfig, stack: AsyncExitStack, *, clock: Clock, ids: 
             directory / name, schema=schema, period_ms=config.storage.period, metrics=metrics
         ),
         budget=budget,
-        http=Site(keys=keys, ids=ids, clock=clock, metrics=metrics, health=health, settings=config.http),
+        http=site,
         clock=clock,
         ids=ids,
         tasks=tasks,
@@ -299,31 +300,17 @@ def _fullest(bus: Bus) -> Problem | None:
     return None
 
 
+def migration_steps() -> list[Path]:
+    """Give the directories of everybody's steps."""
+    packages = dict.fromkeys(module.migrations for module in INSTANCES.values() if module.migrations)
+    return [_directory(package) for package in (_CORE_MIGRATIONS, *packages)]
+
+
 def _directory(package: str) -> Path:
     spec = find_spec(package)
     assert spec is not None
     assert spec.submodule_search_locations is not None
     return Path(next(iter(spec.submodule_search_locations)))
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Hold the data directory: two servers on one would tear it apart."""
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(directory / "kaa.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise StartupError(f"cannot use the data directory {directory}: {error.strerror}") from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StartupError(
-                f"{directory} is in use by another kaa; stop it, or give --data-dir another place"
-            ) from error
-        yield
-    finally:
-        os.close(descriptor)
 
 
 async def serve(config: KaaConfig) -> int:

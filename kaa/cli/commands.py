@@ -10,6 +10,7 @@ from kaa.core.errors import KaaError
 from .bench import bench
 from .cert import cert
 from .device import device
+from .key import key
 from .refusals import refusals
 from .series import series
 from .serve import serve
@@ -36,7 +37,7 @@ def cli() -> None:
     """Kaa: an IoT platform in one process."""
 
 
-for command in (serve, device, series, refusals, cert, bench):
+for command in (serve, device, series, refusals, cert, key, bench):
     cli.add_command(command)
 
 

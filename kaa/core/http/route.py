@@ -10,7 +10,7 @@ from multidict import CIMultiDictProxy
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from kaa.core.auth import ANONYMOUS, Caller
+from kaa.core.auth import ANONYMOUS, Caller, Role
 from kaa.core.errors import PreconditionFailed, Refusal
 
 INT64_MAX = (1 << 63) - 1
@@ -135,12 +135,15 @@ class Route:
     tagged: bool = False
     errors: tuple[type[Refusal], ...] = ()
     writes: bool | None = None  # a method other than GET and HEAD does, unless the route says otherwise
+    needs: Role | None = None  # a viewer may read and an operator write, unless the route says otherwise
     open: bool = False
     max_body_bytes: int | None = None  # the site's setting, 1 MiB by default
 
     def __post_init__(self) -> None:
         if self.writes is None:
             object.__setattr__(self, "writes", self.method not in _READS)
+        if self.needs is None:
+            object.__setattr__(self, "needs", Role.OPERATOR if self.writes else Role.VIEWER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -185,8 +185,8 @@ class Site:
 
     async def _caller(self, request: web.Request, route: Route) -> Caller:
         caller = await self._keys.caller(request.headers)
-        if route.writes:
-            caller.require_write()
+        assert route.needs is not None
+        caller.require(route.needs)
         return caller
 
     async def _send(self, request: web.Request, stream: Stream, status: int) -> web.StreamResponse:
