@@ -57,6 +57,7 @@ from kaa.modules.otao.module import MODULE as OTAO
 from kaa.modules.rci.module import MODULE as RCI
 from kaa.modules.tap.module import MODULE as TAP
 from kaa.modules.tekton.module import MODULE as TEKTON
+from kaa.owners import Owners
 from kaa.settings import Follower
 
 log = structlog.get_logger(__name__)
@@ -198,16 +199,18 @@ async def serving(
         stack.enter_context(locked(directory))
         await asyncio.to_thread(migrating, directory / "kaa.db", migration_steps(), clock=clock)
         stack.push_async_callback(tasks.stop_all)
-        core = await _core(config, stack, clock=clock, ids=ids, tasks=tasks, wire=wire)
+        core, owners = await _core(config, stack, clock=clock, ids=ids, tasks=tasks, wire=wire)
         core.instances = tuple(hosted)
-        plan = [(name, partial(_instance, core, config, name, module)) for name, module in hosted.items()]
+        plan = [(name, partial(_instance, core, config, owners, name, module)) for name, module in hosted.items()]
         core.add_door("http", partial(core.http.opened, config.http_host, config.http_port))
         addresses = await stack.enter_async_context(running(core, plan))
         yield Server(core, addresses, died)
         log.info("stopping")
 
 
-async def _core(config: KaaConfig, stack: AsyncExitStack, *, clock: Clock, ids: Ids, tasks: Tasks, wire: bool) -> Core:
+async def _core(
+    config: KaaConfig, stack: AsyncExitStack, *, clock: Clock, ids: Ids, tasks: Tasks, wire: bool
+) -> tuple[Core, Owners]:
     directory, metrics, health = config.data_dir.absolute(), Metrics(), Health()
     storage = Storage(directory / "kaa.db", tasks=tasks, clock=clock, metrics=metrics)
     await stack.enter_async_context(storage.opened())
@@ -224,9 +227,10 @@ async def _core(config: KaaConfig, stack: AsyncExitStack, *, clock: Clock, ids: 
     bus = await _bus(config.bus, stack, clock=clock, ids=ids, tasks=tasks, metrics=metrics, health=health, wire=wire)
     keys = Keys(store=SqlKeyStore(storage), ids=ids, clock=clock)
     await keys.ensure_admin_key(directory / "admin.key")
-    site = Site(keys=keys, ids=ids, clock=clock, metrics=metrics, health=health, settings=config.http)
+    owners = Owners("epr", bus=bus, clock=clock, ids=ids)
+    site = Site(keys=keys, ids=ids, clock=clock, metrics=metrics, health=health, settings=config.http, owners=owners)
     site.mount("keys", key_routes(keys))
-    return Core(
+    core = Core(
         bus=bus,
         directory=directory,
         storage=storage,
@@ -242,11 +246,13 @@ async def _core(config: KaaConfig, stack: AsyncExitStack, *, clock: Clock, ids: 
         health=health,
         addresses={door: (config.host, port) for door, port in config.doors().items()},
     )
+    return core, owners
 
 
 @asynccontextmanager
-async def _instance(core: Core, config: KaaConfig, name: str, module: Module) -> AsyncIterator[None]:
+async def _instance(core: Core, config: KaaConfig, owners: Owners, name: str, module: Module) -> AsyncIterator[None]:
     applications = Applications[Any](module.settings() if module.settings else None)
+    owners.learn(applications)
     instance = Instance(name, module.service, f"{name}-{core.ids.short()}", applications)
     follower = Follower(
         instance, module.settings, tekton="tekton", bus=core.bus, clock=core.clock, ids=core.ids, tasks=core.tasks

@@ -76,7 +76,9 @@ async def test_operators_do_all_but_keys_and_secrets_of_clients(server: Inside) 
     ask = As(server.rest, await key(server.rest, "operator"))
     thing = await server.rest.thing()
     assert (await ask("POST", "/tekton/api/v1/applications", {"name": "operated"})).status == 201
-    assert (await ask("POST", f"/cm/api/v1/endpoints/{thing.endpoint_id}/tokens", {"applicationName": thing.application})).status == 201
+    assert (
+        await ask("POST", f"/cm/api/v1/endpoints/{thing.endpoint_id}/tokens", {"applicationName": thing.application})
+    ).status == 201
     for method, path, body in (
         ("GET", KEYS, None),
         ("POST", KEYS, {"role": "viewer"}),

@@ -21,6 +21,7 @@ from kaa.core.metrics import Metrics
 from . import render, root
 from .read import BodyReader, QueryReader, read_bytes
 from .route import TENANT, TENANT_PARAMETER, Answer, Call, Mounted, Route, Stream
+from .scope import NoOwners, Owners, Scope
 from .wire import JsonRunner
 
 log = structlog.get_logger(__name__)
@@ -62,11 +63,13 @@ class Site:
         metrics: Metrics,
         health: Health,
         settings: HttpSettings | None = None,
+        owners: Owners | None = None,
     ) -> None:
         self._keys = keys
         self._ids = ids
         self._clock = clock
         self._settings = settings or HttpSettings()
+        self._owners = owners or NoOwners()
         self._mounted: list[Mounted] = []
         self._taken: set[tuple[str, str]] = set()
         self._endpoints: dict[object, Mounted] = {}
@@ -158,6 +161,7 @@ class Site:
         body = None if route.body is None else BodyReader(route.body, is_optional=route.body_optional)
         # one that names it itself decides itself what another tenant finds; at the root there are no tenants
         has_tenant_checked = bool(mounted.instance) and not (query is not None and query.knows(TENANT_PARAMETER))
+        scope = Scope(route, mounted.parameters, self._owners)
         max_bytes = self._settings.max_body_bytes if route.max_body_bytes is None else route.max_body_bytes
 
         async def endpoint(request: web.Request) -> web.StreamResponse:
@@ -174,6 +178,7 @@ class Site:
             if body is not None:
                 timeout_ms = self._settings.body_timeout_ms
                 call.body = body.read(await read_bytes(request, max_bytes=max_bytes, timeout_ms=timeout_ms))
+            await scope.check(call)
             given = await route.handler(call)
             if isinstance(given, Stream):
                 return await self._send(request, given, route.status)

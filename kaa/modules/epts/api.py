@@ -134,6 +134,7 @@ def routes(queries: Queries, editing: Editing, clock: Clock) -> list[Route]:
             path="/time-series/config",
             handler=resource.get_config,
             summary="The series of applications",
+            shows_own=True,
             query=ConfigQuery,
             returns=dict[str, list[SeriesOut]],
         ),
@@ -213,7 +214,7 @@ class _Resource:
         self._queries, self._editing, self._clock = queries, editing, clock
 
     async def get_config(self, call: Call) -> dict[str, Any]:
-        return await self._queries.config(call.query.application_names)
+        return await self._queries.config(call.query.application_names or call.caller.applications)
 
     async def get_last(self, call: Call) -> Answer:
         query: LastQuery = call.query

@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints
 
 from kaa.core.dates import Date
 from kaa.core.errors import Conflict, InvalidInput, NotFound
-from kaa.core.http import Answer, Call, Camel, Route
+from kaa.core.http import Answer, Call, Camel, Named, Route
 from kaa.protocols.names import APPLICATION_NAME, TENANT, VERSION_SUFFIX
 
 from .models import Application, Version
@@ -73,6 +73,7 @@ def routes(catalogue: Catalogue) -> list[Route]:
             handler=api.post_application,
             summary="Make an application",
             body=NewApplication,
+            names=_named,
             body_optional=True,
             returns=ApplicationView,
             status=201,
@@ -82,7 +83,8 @@ def routes(catalogue: Catalogue) -> list[Route]:
             method="GET",
             path="/applications",
             handler=api.get_applications,
-            summary="All applications with their versions",
+            summary="All applications with their versions; of a limited key, those that it is for",
+            shows_own=True,
             query=TenantQuery,
             returns=list[ApplicationView],
         ),
@@ -165,7 +167,8 @@ class _Api:
     async def get_applications(self, call: Call) -> list[ApplicationView]:
         if call.query.tenant_id != TENANT:
             return []
-        return [_application(found) for found in await self._catalogue.find_applications()]
+        found = await self._catalogue.find_applications()
+        return [_application(one) for one in found if call.caller.may_see(one.name)]
 
     async def get_application(self, call: Call) -> ApplicationView:
         _check_tenant(call)
@@ -199,6 +202,11 @@ class _Api:
     async def _settings(self, application: str, version: str | None, instances: tuple[str, ...]) -> Envelope:
         found = await self._catalogue.find_settings(application, version, instances)
         return {instance: _wrap(settings, application, version) for instance, settings in found.items()}
+
+
+def _named(call: Call) -> Named:
+    new: NewApplication | None = call.body
+    return Named(applications=(new.name,) if new is not None and new.name is not None else ())
 
 
 def _check_tenant(call: Call) -> None:
