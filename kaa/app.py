@@ -22,6 +22,8 @@ from pydantic_core import to_json
 from sqlalchemy.exc import DBAPIError
 
 from kaa.core.applications import Applications
+from kaa.core.audit import AuditLog, AuditStore
+from kaa.core.audit import routes as audit_routes
 from kaa.core.auth import Keys
 from kaa.core.bus import Bus
 from kaa.core.bus.memory import MemoryBus
@@ -114,6 +116,12 @@ class StorageConfig(Settings):
     reserve_bytes: Size | None = None
 
 
+class AuditConfig(Settings):
+    """How long the audit log keeps who changed what."""
+
+    retention: Duration = Field(365 * 86_400_000, ge=3_600_000)
+
+
 InstancesConfig = create_model(  # type: ignore[call-overload]
     "InstancesConfig",
     __base__=Settings,
@@ -137,6 +145,7 @@ class KaaConfig(Settings):
     bus: BusConfig = BusConfig()
     storage: StorageConfig = StorageConfig()
     http: HttpSettings = HttpSettings()
+    audit: AuditConfig = AuditConfig()
     instances: InstancesConfig = InstancesConfig()
 
     def doors(self) -> dict[str, int]:
@@ -227,9 +236,24 @@ async def _core(
     bus = await _bus(config.bus, stack, clock=clock, ids=ids, tasks=tasks, metrics=metrics, health=health, wire=wire)
     keys = Keys(store=SqlKeyStore(storage), ids=ids, clock=clock)
     await keys.ensure_admin_key(directory / "admin.key")
+    store = AuditStore(storage)
+    audit = AuditLog(store, retention_ms=config.audit.retention, clock=clock, metrics=metrics)
+    health.add("audit log", lambda: Problem(reason) if (reason := audit.problem()) else None)
+    tasks.spawn(audit.keep(), name="audit log")
+    stack.push_async_callback(audit.flush)
     owners = Owners("epr", bus=bus, clock=clock, ids=ids)
-    site = Site(keys=keys, ids=ids, clock=clock, metrics=metrics, health=health, settings=config.http, owners=owners)
+    site = Site(
+        keys=keys,
+        ids=ids,
+        clock=clock,
+        metrics=metrics,
+        health=health,
+        settings=config.http,
+        owners=owners,
+        auditor=audit,
+    )
     site.mount("keys", key_routes(keys))
+    site.mount("audit", audit_routes(store))
     core = Core(
         bus=bus,
         directory=directory,

@@ -52,5 +52,6 @@ def test_the_doors_come_first_and_the_instances_last() -> None:
         "log",
         "bus",
         "http",
+        "audit",
         "instances",
     ]

@@ -154,6 +154,7 @@ class Route:
     needs: Role | None = None  # a viewer may read and an operator write, unless the route says otherwise
     names: Callable[[Call], Named] | None = None
     shows_own: bool = False
+    audited: bool | None = None  # what writes with a key is, unless the route says otherwise
     open: bool = False
     max_body_bytes: int | None = None  # the site's setting, 1 MiB by default
 
@@ -162,6 +163,8 @@ class Route:
             object.__setattr__(self, "writes", self.method not in _READS)
         if self.needs is None:
             object.__setattr__(self, "needs", Role.OPERATOR if self.writes else Role.VIEWER)
+        if self.audited is None:
+            object.__setattr__(self, "audited", self.writes and not self.open)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from kaa.core.ids import Ids
 from kaa.core.metrics import Metrics
 
 from . import render, root
+from .auditing import Auditor, Witness, body_of
 from .read import BodyReader, QueryReader, read_bytes
 from .route import TENANT, TENANT_PARAMETER, Answer, Call, Mounted, Route, Stream
 from .scope import NoOwners, Owners, Scope
@@ -64,12 +65,14 @@ class Site:
         health: Health,
         settings: HttpSettings | None = None,
         owners: Owners | None = None,
+        auditor: Auditor | None = None,
     ) -> None:
         self._keys = keys
         self._ids = ids
         self._clock = clock
         self._settings = settings or HttpSettings()
         self._owners = owners or NoOwners()
+        self._auditor = auditor
         self._mounted: list[Mounted] = []
         self._taken: set[tuple[str, str]] = set()
         self._endpoints: dict[object, Mounted] = {}
@@ -162,6 +165,7 @@ class Site:
         # one that names it itself decides itself what another tenant finds; at the root there are no tenants
         has_tenant_checked = bool(mounted.instance) and not (query is not None and query.knows(TENANT_PARAMETER))
         scope = Scope(route, mounted.parameters, self._owners)
+        witness = self._witness(mounted, scope)
         max_bytes = self._settings.max_body_bytes if route.max_body_bytes is None else route.max_body_bytes
 
         async def endpoint(request: web.Request) -> web.StreamResponse:
@@ -179,14 +183,32 @@ class Site:
                 timeout_ms = self._settings.body_timeout_ms
                 call.body = body.read(await read_bytes(request, max_bytes=max_bytes, timeout_ms=timeout_ms))
             await scope.check(call)
+            if witness is None:
+                return await self._answered(call, mounted, await route.handler(call))
+            begun = await witness.begin(call)
             given = await route.handler(call)
-            if isinstance(given, Stream):
-                return await self._send(request, given, route.status)
-            if isinstance(given, web.StreamResponse):
-                return given
-            return render.answer(call, mounted, given if isinstance(given, Answer) else Answer(body=given))
+            if isinstance(given, Stream):  # what goes out of it comes after the entry
+                await witness.end(call, begun, route.status, None)
+                return await self._answered(call, mounted, given)
+            response = await self._answered(call, mounted, given)
+            if response.status < 400:
+                await witness.end(call, begun, response.status, body_of(response))
+            return response
 
         return endpoint
+
+    def _witness(self, mounted: Mounted, scope: Scope) -> Witness | None:
+        if self._auditor is None or not mounted.route.audited:
+            return None
+        reading = (one for one in self._mounted if one.route.method == "GET" and one.path == mounted.path)
+        return Witness(mounted, next(reading, None), scope, self._auditor)
+
+    async def _answered(self, call: Call, mounted: Mounted, given: object) -> web.StreamResponse:
+        if isinstance(given, Stream):
+            return await self._send(call.request, given, mounted.route.status)
+        if isinstance(given, web.StreamResponse):
+            return given
+        return render.answer(call, mounted, given if isinstance(given, Answer) else Answer(body=given))
 
     async def _caller(self, request: web.Request, route: Route) -> Caller:
         caller = await self._keys.caller(request.headers)

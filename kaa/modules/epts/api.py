@@ -186,6 +186,7 @@ def routes(queries: Queries, editing: Editing, clock: Clock) -> list[Route]:
             summary="Store points",
             body=dict[str, dict[str, list[PointIn]]],
             errors=(NotFound, StorageFull, Unavailable),
+            audited=False,  # telemetry: as much as devices send
         ),
         Route(
             method="DELETE",

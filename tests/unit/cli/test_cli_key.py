@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -79,3 +81,16 @@ def test_a_directory_that_is_not_there_is_not_made(run, tmp_path):
     assert result.exit_code == 1
     assert "typo" in result.stderr
     assert not (tmp_path / "typo").exists()
+
+
+def test_what_is_done_where_no_server_runs_is_in_the_audit_log(at_rest, tmp_path):
+    made = at_rest("add", "--role", "viewer", "--name", "wall")
+    at_rest("remove", made["id"])
+    with closing(sqlite3.connect(tmp_path / "rest" / "kaa.db")) as connection:
+        rows = connection.execute("select key_id, key_name, method, path, before, after from core_audit").fetchall()
+    added, removed = rows
+    assert added[:4] == (None, "command line", "POST", "/keys/api/v1/keys")
+    assert json.loads(added[5])["id"] == made["id"]
+    assert made["key"] not in str(rows)
+    assert removed[:4] == (None, "command line", "DELETE", f"/keys/api/v1/keys/{made['id']}")
+    assert json.loads(removed[4])["name"] == "wall"
