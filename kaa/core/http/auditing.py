@@ -75,18 +75,20 @@ class Witness:
         self._reading = reading if mounted.route.method in {"PUT", "PATCH", "DELETE"} else None
         query = None if self._reading is None else self._reading.route.query
         self._query = None if query is None else QueryReader(query)
+        # what a GET would give is what the change is answered with
+        returns = mounted.route.returns
+        self._is_told = self._reading is None or (returns is not None and returns == self._reading.route.returns)
 
     async def begin(self, call: Call) -> Begun:
         """Look before the change."""
-        try:
-            application = await self._scope.application_of(call)
-        except Refusal:
-            application = None
-        return Begun(application, await self._look(call))
+        async with asyncio.TaskGroup() as together:
+            application = together.create_task(self._application(call))
+            before = together.create_task(self._look(call))
+        return Begun(application.result(), before.result())
 
     async def end(self, call: Call, begun: Begun, status: int, body: bytes | None) -> None:
         """Look after the change, and have it kept; `body` is the JSON that it is answered with."""
-        after = await _shown(body, _last(call)) if self._reading is None else await self._look(call)
+        after = await _shown(body, _last(call)) if self._is_told else await self._look(call)
         route = self._mounted.route
         change = Change(
             caller=call.caller,
@@ -100,6 +102,12 @@ class Witness:
             after=after,
         )
         await self._auditor.record(change)
+
+    async def _application(self, call: Call) -> str | None:
+        try:
+            return await self._scope.application_of(call)
+        except Refusal:
+            return None
 
     async def _look(self, call: Call) -> Shown:
         if self._reading is None:

@@ -205,3 +205,22 @@ def test_what_is_long_is_cut_and_says_so() -> None:
 def test_a_secret_at_the_edge_of_the_cut_is_hidden() -> None:
     long = shown(json.dumps({"pad": "x" * (LONGEST_BYTES - 30), "password": "hunter2" * 10}).encode())
     assert "hunter" not in (long.text or "")
+
+
+async def test_what_the_answer_tells_is_not_read_once_more(house: House) -> None:
+    reads = 0
+
+    async def read(_: Call) -> dict[str, Any]:
+        nonlocal reads
+        reads += 1
+        return {"size": 1}
+
+    async def write(_: Call) -> dict[str, Any]:
+        return {"size": 2}
+
+    told = dict[str, Any]
+    house.mount(get("/x", read, returns=told), route("PUT", "/x", write, body=Any, returns=told))
+    async with Open(house) as ask:
+        await ask("PUT", "/epr/api/v1/x", data="1")
+    [change] = changes(house)
+    assert (change.before.text, change.after.text, reads) == ('{"size":1}', '{"size":2}', 1)
