@@ -28,7 +28,7 @@ from kaa.core.auth import Keys
 from kaa.core.bus import Bus
 from kaa.core.bus.memory import MemoryBus
 from kaa.core.clock import Clock, SystemClock
-from kaa.core.config import Duration, Port, Settings, Size
+from kaa.core.config import DoorPort, Duration, Settings, Size
 from kaa.core.errors import ConfigError, Refusal, StartupError
 from kaa.core.health import Health, Problem
 from kaa.core.http import HttpSettings, Site
@@ -45,6 +45,7 @@ from kaa.core.storage.migrating import migrate_apart
 from kaa.core.storage.migrations import migrate
 from kaa.core.storage.periods import PeriodFiles
 from kaa.core.tasks import Tasks
+from kaa.core.tls import ServerCertificates
 from kaa.modules.cex.module import MODULE as CEX
 from kaa.modules.cm.module import MODULE as CM
 from kaa.modules.cmx.module import MODULE as CMX
@@ -136,9 +137,10 @@ class KaaConfig(Settings):
     data_dir: Path = Path("kaa-data")
     host: str = "127.0.0.1"
     http_host: str = "127.0.0.1"
-    mqtt_port: Port | None = 1883
-    mqtts_port: Port | None = None
-    http_port: int = Field(8080, ge=0, le=65_535)
+    mqtt_port: DoorPort = 1883
+    mqtts_port: DoorPort = None
+    http_port: DoorPort = 8080
+    https_port: DoorPort = None
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     log: LogConfig = LogConfig()
@@ -196,6 +198,8 @@ async def serving(
     """
     clock, ids = clock or SystemClock(), ids or RandomIds()
     hosted = config.hosted()
+    if config.http_port is None and config.https_port is None:
+        raise ConfigError("http-port and https-port are both off; REST and /health need one of them")
     died: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def on_death(name: str, error: BaseException) -> None:
@@ -211,10 +215,27 @@ async def serving(
         core, owners = await _core(config, stack, clock=clock, ids=ids, tasks=tasks, wire=wire)
         core.instances = tuple(hosted)
         plan = [(name, partial(_instance, core, config, owners, name, module)) for name, module in hosted.items()]
-        core.add_door("http", partial(core.http.opened, config.http_host, config.http_port))
+        await _add_sites(core, config)
         addresses = await stack.enter_async_context(running(core, plan))
         yield Server(core, addresses, died)
         log.info("stopping")
+
+
+async def _add_sites(core: Core, config: KaaConfig) -> None:
+    if config.http_port is not None:
+        core.add_door("http", partial(core.http.opened, config.http_host, config.http_port))
+    if config.https_port is None:
+        return
+    from kaa.core.http.https import HttpsDoor  # noqa: PLC0415  many servers do without
+
+    kpc: Any = getattr(config.instances, "kpc")  # noqa: B009  its fields are made of INSTANCES
+    certificates = ServerCertificates(
+        certificate=kpc.tls.certificate, key=kpc.tls.key, directory=core.directory / "tls", clock=core.clock
+    )
+    await asyncio.to_thread(certificates.load)
+    door = HttpsDoor(core.http, certificates, tasks=core.tasks)
+    core.health.add("https door", lambda: Problem(reason) if (reason := door.problem()) else None)
+    core.add_door("https", partial(door.opened, config.http_host, config.https_port))
 
 
 async def _core(
@@ -357,6 +378,9 @@ async def serve(config: KaaConfig) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)
+    if config.http_port is not None and not _is_loopback(config.http_host):
+        meaning = "whoever listens on the way can read keys; --https-port opens one that is encrypted, --http-port off"
+        log.warning("open_to_the_network", host=config.http_host, door="http", meaning=f"{meaning} closes this one")
     if "kpc" in config.hosted() and not _is_loopback(config.host):
         for door, meaning in _risks(config).items():
             log.warning("open_to_the_network", host=config.host, door=door, meaning=meaning)
@@ -423,7 +447,7 @@ def _announced(file: Path, addresses: dict[str, tuple[str, int]]) -> Iterator[No
     draft = file.with_name(f".{file.name}.new")
     draft.write_bytes(to_json({**doors, "pid": os.getpid()}))
     draft.replace(file)
-    words = " ".join(f"{name}={doors[name]}" for name in ("mqtt", "mqtts", "http") if name in doors)
+    words = " ".join(f"{name}={doors[name]}" for name in ("mqtt", "mqtts", "http", "https") if name in doors)
     sys.stdout.write(f"ready {words}\n")
     sys.stdout.flush()
     try:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,9 +32,13 @@ class Remote:
     mqtt: str | None
     key: str = field(repr=False)
     key_from: str = "that was given"
+    cafile: Path | None = None
+    """The certificate of the authority that an https server's is verified with; the system's, if none is named."""
 
     @classmethod
-    def find(cls, data_dir: Path, *, url: str | None = None, key: str | None = None) -> Self:
+    def find(
+        cls, data_dir: Path, *, url: str | None = None, key: str | None = None, cafile: Path | None = None
+    ) -> Self:
         """Find a server: by URL and key, or by what it wrote into its data directory; raises RemoteError."""
         if url is not None:
             if key is None:
@@ -42,11 +47,12 @@ class Remote:
             parts = urlsplit(url)
             if parts.scheme not in {"http", "https"} or not parts.hostname:
                 raise RemoteError(f"--url: {url!r} is no address; write it like http://127.0.0.1:8080")
-            return cls(url.rstrip("/"), _address(parts.hostname, _MQTT_PORT), key)
+            return cls(url.rstrip("/"), _address(parts.hostname, _MQTT_PORT), key, cafile=cafile)
         file = data_dir / "server.json"
         try:
             doors = json.loads(file.read_bytes())
-            address = _reachable(str(doors["http"]))
+            scheme = "http" if "http" in doors else "https"
+            site = f"{scheme}://{_reachable(str(doors[scheme]))}"
             mqtt = _reachable(str(doors["mqtt"])) if doors.get("mqtt") else None
         except FileNotFoundError:
             raise RemoteError(
@@ -54,11 +60,15 @@ class Remote:
             ) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RemoteError(f"no server found: {file} cannot be read ({error}); give --url and --key") from None
+        own = data_dir / "tls" / "ca.pem"
+        if cafile is None and scheme == "https" and own.exists():
+            cafile = own
         if key is not None:
-            return cls(f"http://{address}", mqtt, key)
+            return cls(site, mqtt, key, cafile=cafile)
         key_file = data_dir / "admin.key"
         try:
-            return cls(f"http://{address}", mqtt, key_file.read_text(encoding="utf-8").strip(), f"in {key_file}")
+            found = key_file.read_text(encoding="utf-8").strip()
+            return cls(site, mqtt, found, f"in {key_file}", cafile)
         except OSError as error:
             raise RemoteError(f"no key: {key_file} cannot be read ({error.strerror}); give --key") from None
 
@@ -85,17 +95,21 @@ class Remote:
     def fetch(self, method: str, path: str, *, body: Any = None, params: Mapping[str, Any] | None = None) -> bytes:
         """Send a request and give the bytes of its answer; raises RemoteError for anything but a 2xx."""
         parts = urlsplit(self.url)
-        make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         target = parts.path + path + _query(params or {})
         headers = {"Authorization": f"Bearer {self.key}", "Accept": "application/json"}
         sent = None
         if body is not None:
             sent, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
-        connection = make(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
+        connection = self._connection(parts.hostname or "", parts.port)
         try:
             connection.request(method, target, body=sent, headers=headers)
             response = connection.getresponse()
             data = response.read()
+        except ssl.SSLCertVerificationError as error:
+            raise RemoteError(
+                f"{self.url} shows a certificate that cannot be verified ({error.verify_message}); "
+                "name the file of its authority with --cafile or KAA_CAFILE"
+            ) from None
         except TimeoutError:
             raise RemoteError(f"{self.url} did not answer within {_TIMEOUT_S:.0f} seconds; is it busy?") from None
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -106,6 +120,15 @@ class Remote:
         if 200 <= response.status < 300:
             return data
         raise self._refused(response.status, data)
+
+    def _connection(self, host: str, port: int | None) -> http.client.HTTPConnection:
+        if not self.url.startswith("https:"):
+            return http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
+        try:
+            context = ssl.create_default_context(cafile=self.cafile)
+        except OSError as error:
+            raise RemoteError(f"--cafile: {self.cafile} is no file with a certificate in PEM ({error})") from None
+        return http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_S, context=context)
 
     def _refused(self, status: int, data: bytes) -> RemoteError:
         if status == 401:

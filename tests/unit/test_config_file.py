@@ -46,6 +46,7 @@ def test_the_doors_come_first_and_the_instances_last() -> None:
         "mqtt-port",
         "mqtts-port",
         "http-port",
+        "https-port",
         "only",
         "without",
         "storage",

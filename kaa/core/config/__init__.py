@@ -1,10 +1,11 @@
 """Configuration: a YAML file, the environment and flags become frozen models, or sentences that say what is wrong."""
 
 from .source import ALLOWED_VARIABLES, Source, load
-from .units import Duration, Port, Settings, Size, defaults, validate_written, validate_written_json
+from .units import DoorPort, Duration, Port, Settings, Size, defaults, validate_written, validate_written_json
 
 __all__ = [
     "ALLOWED_VARIABLES",
+    "DoorPort",
     "Duration",
     "Port",
     "Settings",

@@ -1,6 +1,7 @@
 """The aiohttp application: takes requests in, asks the route's handler, sends its answer."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -31,6 +32,9 @@ _LONGEST_CORRELATION_ID = 128
 _LONGEST_REQUEST_LINE = 65_536  # lists of endpoints travel in query strings
 _LONGEST_HEADER = 8_190
 _MOST_HEADERS = 100
+_BACKLOG = 128
+_HANDSHAKE_S = 10.0
+_SHUTDOWN_S = 5.0
 # aiohttp handles each request in a task of its own, so nobody else sees this one's.
 _correlation_id: ContextVar[str] = ContextVar("correlation_id")
 
@@ -76,7 +80,7 @@ class Site:
         self._mounted: list[Mounted] = []
         self._taken: set[tuple[str, str]] = set()
         self._endpoints: dict[object, Mounted] = {}
-        self._is_open = False
+        self._opened = 0
         labels = ("instance", "method", "route", "status")
         self._requests = metrics.counter("kaa_http_requests_total", "HTTP requests answered", labels)
         self._seconds = metrics.histogram("kaa_http_request_seconds", "Time to an HTTP answer, in seconds", labels)
@@ -96,8 +100,13 @@ class Site:
         return tuple(self._mounted)
 
     @asynccontextmanager
-    async def opened(self, host: str, port: int) -> AsyncIterator[tuple[str, int]]:
-        """Let requests in until the block is left; gives host and port, for port 0 takes a free one."""
+    async def opened(
+        self, host: str, port: int, *, tls: ssl.SSLContext | None = None
+    ) -> AsyncIterator[tuple[str, int]]:
+        """Let requests in until the block is left; gives host and port, for port 0 takes a free one.
+
+        It may be opened at several places, and over TLS with the context that is given.
+        """
         application = web.Application(middlewares=[self._answer_all])
         application.on_response_prepare.append(_add_common_headers)
         for mounted in self._mounted:
@@ -106,7 +115,7 @@ class Site:
             self._endpoints[endpoint] = mounted
             for method in methods:
                 application.router.add_route(method, mounted.path, endpoint, expect_handler=_expect)
-        self._is_open = True
+        self._opened += 1
         runner = JsonRunner(
             application,
             access_log=None,
@@ -118,15 +127,28 @@ class Site:
             max_headers=_MOST_HEADERS,
         )
         await runner.setup()
+        assert runner.server is not None
+        server: asyncio.Server | None = None
         try:
-            await web.TCPSite(runner, host, port).start()
-            yield runner.addresses[0][:2]
+            # as aiohttp does it, which has no word for how long a handshake may take
+            server = await asyncio.get_running_loop().create_server(
+                runner.server,
+                host,
+                port,
+                ssl=tls,
+                backlog=_BACKLOG,
+                ssl_handshake_timeout=_HANDSHAKE_S if tls else None,
+                ssl_shutdown_timeout=_SHUTDOWN_S if tls else None,
+            )
+            yield server.sockets[0].getsockname()[:2]
         finally:
+            if server is not None:
+                server.close()
             await runner.cleanup()
-            self._is_open = False
+            self._opened -= 1
 
     def _add(self, instance: str, base: str, routes: Sequence[Route]) -> None:
-        if self._is_open:
+        if self._opened:
             raise RuntimeError(f"{base}: the site is open already; mount before")
         for route in routes:
             mounted = Mounted(instance=instance, base=base, route=route)
