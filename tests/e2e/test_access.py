@@ -222,6 +222,27 @@ async def test_a_limited_key_gets_nothing_foreign_by_a_path_of_its_own(world: Wo
         assert reply.status == 403, (path, reply.status, reply.data)
 
 
+async def test_what_lies_below_a_foreign_thing_is_not_found_below_ones_own(world: World) -> None:
+    limited = await key(world.server.rest, "operator", applications=[MINE])
+    mine, theirs = world.known[MINE], world.known[THEIRS]
+    below = {name: theirs[name] for name in ("tokenId", "configId", "taskId")}
+    mixed = World(world.server, {MINE: {**mine, **below}, THEIRS: theirs})
+    token = f"/cm/api/v1/endpoints/{theirs['endpointId']}/tokens/{theirs['tokenId']}"
+    before = await world.server.rest.get(token)
+    asked = 0
+    for mounted in mixed.routes():
+        names = set(mounted.parameters) | set(mixed.query(mounted, MINE))
+        if not names & set(below):
+            continue
+        body = {"status": "Active"} if mounted.path.endswith("/status") else {"name": "x", "config": {}}
+        reply = await mixed.ask(limited, mounted, MINE, body, mixed.query(mounted, MINE))
+        empty = reply.status == 200 and reply.json.get("totalElements") == 0
+        assert empty or reply.status in {400, 403, 404}, (mounted.route.method, mounted.path, reply.data)
+        asked += 1
+    assert asked > 10
+    assert await world.server.rest.get(token) == before
+
+
 async def test_of_two_applications_a_list_of_ids_is_refused_as_a_whole(world: World) -> None:
     limited = {"Authorization": f"Bearer {await key(world.server.rest, 'operator', applications=[MINE])}"}
     mine, theirs = world.known[MINE], world.known[THEIRS]
