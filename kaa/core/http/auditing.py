@@ -88,6 +88,12 @@ class Witness:
 
     async def end(self, call: Call, begun: Begun, status: int, body: bytes | None) -> None:
         """Look after the change, and have it kept; `body` is the JSON that it is answered with."""
+        try:
+            await self._end(call, begun, status, body)
+        except Exception:  # a bug of ours makes no failure of a change that was made
+            log.exception("change_not_logged", path=self._mounted.path)
+
+    async def _end(self, call: Call, begun: Begun, status: int, body: bytes | None) -> None:
         after = await _shown(body, _last(call)) if self._is_told else await self._look(call)
         route = self._mounted.route
         change = Change(
@@ -107,6 +113,9 @@ class Witness:
         try:
             return await self._scope.application_of(call)
         except Refusal:
+            return None
+        except Exception:  # as below
+            log.exception("application_not_known", path=self._mounted.path)
             return None
 
     async def _look(self, call: Call) -> Shown:

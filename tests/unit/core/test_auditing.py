@@ -224,3 +224,15 @@ async def test_what_the_answer_tells_is_not_read_once_more(house: House) -> None
         await ask("PUT", "/epr/api/v1/x", data="1")
     [change] = changes(house)
     assert (change.before.text, change.after.text, reads) == ('{"size":1}', '{"size":2}', 1)
+
+
+async def test_a_log_that_breaks_makes_no_failure_of_a_change(house: House) -> None:
+    class Broken(Auditor):
+        async def record(self, change: Change) -> None:
+            raise RuntimeError("a bug")
+
+    house.site._auditor = Broken()
+    house.mount(post("/x", lambda _: give({"a": 1}), status=201))
+    async with Open(house) as ask:
+        response, body = await ask("POST", "/epr/api/v1/x")
+        assert (response.status, body) == (201, {"a": 1})
