@@ -22,18 +22,21 @@ from pydantic_core import to_json
 from sqlalchemy.exc import DBAPIError
 
 from kaa.core.applications import Applications
+from kaa.core.audit import AuditLog, AuditStore
+from kaa.core.audit import routes as audit_routes
 from kaa.core.auth import Keys
 from kaa.core.backup import cut
 from kaa.core.backup import serving as backup
 from kaa.core.bus import Bus
 from kaa.core.bus.memory import MemoryBus
 from kaa.core.clock import Clock, SystemClock
-from kaa.core.config import Duration, Port, Settings, Size
+from kaa.core.config import DoorPort, Duration, Settings, Size
 from kaa.core.data_dir import check_whole, locked
 from kaa.core.errors import ConfigError, Refusal, StartupError
 from kaa.core.health import Health, Problem
 from kaa.core.http import HttpSettings, Site
 from kaa.core.ids import Ids, RandomIds
+from kaa.core.key_api import routes as key_routes
 from kaa.core.key_store import SqlKeyStore
 from kaa.core.lifecycle import Core, Instance, Module, running
 from kaa.core.log import Format, Level, configure
@@ -44,6 +47,7 @@ from kaa.core.storage.migrating import migrate_apart
 from kaa.core.storage.migrations import migrate
 from kaa.core.storage.periods import PeriodFiles
 from kaa.core.tasks import Tasks
+from kaa.core.tls import ServerCertificates
 from kaa.declared import ApplicationKey, application_model, declared
 from kaa.modules.cex.module import MODULE as CEX
 from kaa.modules.cm.module import MODULE as CM
@@ -59,6 +63,7 @@ from kaa.modules.otao.module import MODULE as OTAO
 from kaa.modules.rci.module import MODULE as RCI
 from kaa.modules.tap.module import MODULE as TAP
 from kaa.modules.tekton.module import MODULE as TEKTON
+from kaa.owners import Owners
 from kaa.settings import Follower
 
 log = structlog.get_logger(__name__)
@@ -115,6 +120,12 @@ class StorageConfig(Settings):
     reserve_bytes: Size | None = None
 
 
+class AuditConfig(Settings):
+    """How long the audit log keeps who changed what."""
+
+    retention: Duration = Field(365 * 86_400_000, ge=3_600_000)
+
+
 InstancesConfig = create_model(  # type: ignore[call-overload]
     "InstancesConfig",
     __base__=Settings,
@@ -132,15 +143,17 @@ class KaaConfig(Settings):
     data_dir: Path = Path("kaa-data")
     host: str = "127.0.0.1"
     http_host: str = "127.0.0.1"
-    mqtt_port: Port | None = 1883
-    mqtts_port: Port | None = None
-    http_port: int = Field(8080, ge=0, le=65_535)
+    mqtt_port: DoorPort = 1883
+    mqtts_port: DoorPort = None
+    http_port: DoorPort = 8080
+    https_port: DoorPort = None
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     log: LogConfig = LogConfig()
     bus: BusConfig = BusConfig()
     storage: StorageConfig = StorageConfig()
     http: HttpSettings = HttpSettings()
+    audit: AuditConfig = AuditConfig()
     applications: dict[ApplicationKey, ApplicationConfig] = Field({})  # type: ignore[valid-type]
     instances: InstancesConfig = InstancesConfig()
 
@@ -192,6 +205,8 @@ async def serving(
     """
     clock, ids = clock or SystemClock(), ids or RandomIds()
     hosted = config.hosted()
+    if config.http_port is None and config.https_port is None:
+        raise ConfigError("http-port and https-port are both off; REST and /health need one of them")
     died: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def on_death(name: str, error: BaseException) -> None:
@@ -204,21 +219,38 @@ async def serving(
         stack.enter_context(locked(directory))
         check_whole(directory)
         cut.clear(directory)
-        packages = dict.fromkeys(module.migrations for module in INSTANCES.values() if module.migrations)
-        steps = [_directory(package) for package in (_CORE_MIGRATIONS, *packages)]
-        await asyncio.to_thread(migrating, directory / "kaa.db", steps, clock=clock)
+        await asyncio.to_thread(migrating, directory / "kaa.db", migration_steps(), clock=clock)
         stack.push_async_callback(tasks.stop_all)
-        core = await _core(config, stack, clock=clock, ids=ids, tasks=tasks, wire=wire)
+        core, owners = await _core(config, stack, clock=clock, ids=ids, tasks=tasks, wire=wire)
         core.instances = tuple(hosted)
         core.declared = declared(config.applications)
-        plan = [(name, partial(_instance, core, config, name, module)) for name, module in hosted.items()]
-        core.add_door("http", partial(core.http.opened, config.http_host, config.http_port))
+        plan = [(name, partial(_instance, core, config, owners, name, module)) for name, module in hosted.items()]
+        await _add_sites(core, config)
         addresses = await stack.enter_async_context(running(core, plan))
         yield Server(core, addresses, died)
         log.info("stopping")
 
 
-async def _core(config: KaaConfig, stack: AsyncExitStack, *, clock: Clock, ids: Ids, tasks: Tasks, wire: bool) -> Core:
+async def _add_sites(core: Core, config: KaaConfig) -> None:
+    if config.http_port is not None:
+        core.add_door("http", partial(core.http.opened, config.http_host, config.http_port))
+    if config.https_port is None:
+        return
+    from kaa.core.http.https import HttpsDoor  # noqa: PLC0415  many servers do without
+
+    kpc: Any = getattr(config.instances, "kpc")  # noqa: B009  its fields are made of INSTANCES
+    certificates = ServerCertificates(
+        certificate=kpc.tls.certificate, key=kpc.tls.key, directory=core.directory / "tls", clock=core.clock
+    )
+    await asyncio.to_thread(certificates.load)
+    door = HttpsDoor(core.http, certificates, tasks=core.tasks)
+    core.health.add("https door", lambda: Problem(reason) if (reason := door.problem()) else None)
+    core.add_door("https", partial(door.opened, config.http_host, config.https_port))
+
+
+async def _core(
+    config: KaaConfig, stack: AsyncExitStack, *, clock: Clock, ids: Ids, tasks: Tasks, wire: bool
+) -> tuple[Core, Owners]:
     directory, metrics, health = config.data_dir.absolute(), Metrics(), Health()
     storage = Storage(directory / "kaa.db", tasks=tasks, clock=clock, metrics=metrics)
     await stack.enter_async_context(storage.opened())
@@ -235,7 +267,6 @@ async def _core(config: KaaConfig, stack: AsyncExitStack, *, clock: Clock, ids: 
     bus = await _bus(config.bus, stack, clock=clock, ids=ids, tasks=tasks, metrics=metrics, health=health, wire=wire)
     keys = Keys(store=SqlKeyStore(storage), ids=ids, clock=clock)
     await keys.ensure_admin_key(directory / "admin.key")
-    site = Site(keys=keys, ids=ids, clock=clock, metrics=metrics, health=health, settings=config.http)
     files: list[PeriodFiles] = []
 
     def period_files(name: str, schema: str) -> PeriodFiles:
@@ -245,8 +276,26 @@ async def _core(config: KaaConfig, stack: AsyncExitStack, *, clock: Clock, ids: 
     def fault() -> str | None:
         return storage.last_error or next((one.last_error for one in files if one.last_error), None)
 
+    store = AuditStore(storage)
+    audit = AuditLog(store, retention_ms=config.audit.retention, clock=clock, metrics=metrics)
+    health.add("audit log", lambda: Problem(reason) if (reason := audit.problem()) else None)
+    tasks.spawn(audit.keep(), name="audit log")
+    stack.push_async_callback(audit.flush)
+    owners = Owners("epr", bus=bus, clock=clock, ids=ids)
+    site = Site(
+        keys=keys,
+        ids=ids,
+        clock=clock,
+        metrics=metrics,
+        health=health,
+        settings=config.http,
+        owners=owners,
+        auditor=audit,
+    )
+    site.mount("keys", key_routes(keys))
+    site.mount("audit", audit_routes(store))
     site.mount("backup", backup.routes(backup.Backups(directory, budget=budget, clock=clock, fault=fault)))
-    return Core(
+    core = Core(
         bus=bus,
         directory=directory,
         storage=storage,
@@ -260,11 +309,13 @@ async def _core(config: KaaConfig, stack: AsyncExitStack, *, clock: Clock, ids: 
         health=health,
         addresses={door: (config.host, port) for door, port in config.doors().items()},
     )
+    return core, owners
 
 
 @asynccontextmanager
-async def _instance(core: Core, config: KaaConfig, name: str, module: Module) -> AsyncIterator[None]:
+async def _instance(core: Core, config: KaaConfig, owners: Owners, name: str, module: Module) -> AsyncIterator[None]:
     applications = Applications[Any](module.settings() if module.settings else None)
+    owners.learn(applications)
     instance = Instance(name, module.service, f"{name}-{core.ids.short()}", applications)
     follower = Follower(
         instance, module.settings, tekton="tekton", bus=core.bus, clock=core.clock, ids=core.ids, tasks=core.tasks
@@ -318,6 +369,12 @@ def _fullest(bus: Bus) -> Problem | None:
     return None
 
 
+def migration_steps() -> list[Path]:
+    """Give the directories of everybody's steps."""
+    packages = dict.fromkeys(module.migrations for module in INSTANCES.values() if module.migrations)
+    return [_directory(package) for package in (_CORE_MIGRATIONS, *packages)]
+
+
 def _directory(package: str) -> Path:
     spec = find_spec(package)
     assert spec is not None
@@ -339,6 +396,9 @@ async def serve(config: KaaConfig) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)
+    if config.http_port is not None and not _is_loopback(config.http_host):
+        meaning = "whoever listens on the way can read keys; --https-port opens one that is encrypted, --http-port off"
+        log.warning("open_to_the_network", host=config.http_host, door="http", meaning=f"{meaning} closes this one")
     if "kpc" in config.hosted() and not _is_loopback(config.host):
         for door, meaning in _risks(config).items():
             log.warning("open_to_the_network", host=config.host, door=door, meaning=meaning)
@@ -405,7 +465,7 @@ def _announced(file: Path, addresses: dict[str, tuple[str, int]]) -> Iterator[No
     draft = file.with_name(f".{file.name}.new")
     draft.write_bytes(to_json({**doors, "pid": os.getpid()}))
     draft.replace(file)
-    words = " ".join(f"{name}={doors[name]}" for name in ("mqtt", "mqtts", "http") if name in doors)
+    words = " ".join(f"{name}={doors[name]}" for name in ("mqtt", "mqtts", "http", "https") if name in doors)
     sys.stdout.write(f"ready {words}\n")
     sys.stdout.flush()
     try:

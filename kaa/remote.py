@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,9 +33,13 @@ class Remote:
     mqtt: str | None
     key: str = field(repr=False)
     key_from: str = "that was given"
+    cafile: Path | None = None
+    """The certificate of the authority that an https server's is verified with; the system's, if none is named."""
 
     @classmethod
-    def find(cls, data_dir: Path, *, url: str | None = None, key: str | None = None) -> Self:
+    def find(
+        cls, data_dir: Path, *, url: str | None = None, key: str | None = None, cafile: Path | None = None
+    ) -> Self:
         """Find a server: by URL and key, or by what it wrote into its data directory; raises RemoteError."""
         if url is not None:
             if key is None:
@@ -43,11 +48,12 @@ class Remote:
             parts = urlsplit(url)
             if parts.scheme not in {"http", "https"} or not parts.hostname:
                 raise RemoteError(f"--url: {url!r} is no address; write it like http://127.0.0.1:8080")
-            return cls(url.rstrip("/"), _address(parts.hostname, _MQTT_PORT), key)
+            return cls(url.rstrip("/"), _address(parts.hostname, _MQTT_PORT), key, cafile=cafile)
         file = data_dir / "server.json"
         try:
             doors = json.loads(file.read_bytes())
-            address = _reachable(str(doors["http"]))
+            scheme = "http" if "http" in doors else "https"
+            site = f"{scheme}://{_reachable(str(doors[scheme]))}"
             mqtt = _reachable(str(doors["mqtt"])) if doors.get("mqtt") else None
         except FileNotFoundError:
             raise RemoteError(
@@ -55,11 +61,15 @@ class Remote:
             ) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RemoteError(f"no server found: {file} cannot be read ({error}); give --url and --key") from None
+        own = data_dir / "tls" / "ca.pem"
+        if cafile is None and scheme == "https" and own.exists():
+            cafile = own
         if key is not None:
-            return cls(f"http://{address}", mqtt, key)
+            return cls(site, mqtt, key, cafile=cafile)
         key_file = data_dir / "admin.key"
         try:
-            return cls(f"http://{address}", mqtt, key_file.read_text(encoding="utf-8").strip(), f"in {key_file}")
+            found = key_file.read_text(encoding="utf-8").strip()
+            return cls(site, mqtt, found, f"in {key_file}", cafile)
         except OSError as error:
             raise RemoteError(f"no key: {key_file} cannot be read ({error.strerror}); give --key") from None
 
@@ -101,13 +111,12 @@ class Remote:
     ) -> Iterator["Answer"]:
         """Send a request and give its answer, to be read while the block lasts; RemoteError for anything but a 2xx."""
         parts = urlsplit(self.url)
-        make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         target = parts.path + path + _query(params or {})
         headers = {"Authorization": f"Bearer {self.key}", "Accept": accept}
         sent = None
         if body is not None:
             sent, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
-        connection = make(parts.hostname or "", parts.port, timeout=timeout_s)
+        connection = self._connection(parts.hostname or "", parts.port, timeout_s)
         try:
             with _explained(self.url, timeout_s):
                 connection.request(method, target, body=sent, headers=headers)
@@ -117,6 +126,15 @@ class Remote:
             yield answer
         finally:
             connection.close()
+
+    def _connection(self, host: str, port: int | None, timeout_s: float) -> http.client.HTTPConnection:
+        if not self.url.startswith("https:"):
+            return http.client.HTTPConnection(host, port, timeout=timeout_s)
+        try:
+            context = ssl.create_default_context(cafile=self.cafile)
+        except OSError as error:
+            raise RemoteError(f"--cafile: {self.cafile} is no file with a certificate in PEM ({error})") from None
+        return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
 
     def _refused(self, status: int, data: bytes) -> RemoteError:
         if status == 401:
@@ -149,6 +167,11 @@ def _explained(url: str, timeout_s: float) -> Iterator[None]:
     """Turn what may go wrong on the way to a server into a RemoteError."""
     try:
         yield
+    except ssl.SSLCertVerificationError as error:
+        raise RemoteError(
+            f"{url} shows a certificate that cannot be verified ({error.verify_message}); "
+            "name the file of its authority with --cafile or KAA_CAFILE"
+        ) from None
     except TimeoutError:
         raise RemoteError(f"{url} did not answer within {timeout_s:.0f} seconds; is it busy?") from None
     except http.client.IncompleteRead:

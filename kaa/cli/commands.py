@@ -13,6 +13,7 @@ from .bench import bench
 from .cert import cert
 from .config import config
 from .device import device
+from .key import key
 from .refusals import refusals
 from .series import series
 from .serve import serve
@@ -44,7 +45,22 @@ def cli() -> None:
     """
 
 
-for command in (serve, app, device, token, series, refusals, config, cert, backup, restore, verify, simulate, bench):
+for command in (
+    serve,
+    app,
+    device,
+    token,
+    series,
+    refusals,
+    key,
+    config,
+    cert,
+    backup,
+    restore,
+    verify,
+    simulate,
+    bench,
+):
     cli.add_command(command)
 
 

@@ -26,6 +26,13 @@ def asks_server(command: F) -> F:
         ),
         click.option("--url", envvar="KAA_URL", metavar="URL", help="The address of the server instead."),
         click.option("--key", envvar="KAA_KEY", metavar="KEY", help="The key for its REST interface."),
+        click.option(
+            "--cafile",
+            type=click.Path(dir_okay=False, path_type=Path),
+            envvar="KAA_CAFILE",
+            metavar="FILE",
+            help="The certificate of the authority that an https server's is verified with.",
+        ),
         json_option,
     ]
     for option in reversed(options):
@@ -35,4 +42,4 @@ def asks_server(command: F) -> F:
 
 def remote(given: dict[str, Any]) -> Remote:
     """Find the server that the options of `asks_server` name."""
-    return Remote.find(given["data_dir"], url=given["url"] or None, key=given["key"] or None)
+    return Remote.find(given["data_dir"], url=given["url"] or None, key=given["key"] or None, cafile=given["cafile"])

@@ -23,9 +23,10 @@ import click
 )
 @click.option("--host", metavar="ADDR", help="The address for devices (127.0.0.1).")
 @click.option("--http-host", metavar="ADDR", help="The address for REST (127.0.0.1).")
-@click.option("--mqtt-port", type=int, metavar="N", help="The port for MQTT (1883); 0 takes a free one.")
-@click.option("--mqtts-port", type=int, metavar="N", help="The port for MQTT with TLS (closed); 0 takes a free one.")
-@click.option("--http-port", type=int, metavar="N", help="The port for HTTP (8080); 0 takes a free one.")
+@click.option("--mqtt-port", metavar="N", help="The port for MQTT (1883); 0 takes a free one, off is none.")
+@click.option("--mqtts-port", metavar="N", help="The port for MQTT with TLS (off); 0 takes a free one.")
+@click.option("--http-port", metavar="N", help="The port for HTTP (8080); 0 takes a free one, off is none.")
+@click.option("--https-port", metavar="N", help="The port for HTTPS (off); 0 takes a free one.")
 @click.option("--only", metavar="INSTANCES", help="Host only these instances, with commas between.")
 @click.option("--without", metavar="INSTANCES", help="Host all instances but these.")
 def serve(config: Path | None, only: str | None, without: str | None, **flags: Any) -> None:

@@ -195,18 +195,20 @@ def _responses(mounted: Mounted, number: int, schemas: _Schemas) -> dict[str, An
     if _has_tenant_checked(mounted, schemas.query(number)):
         refusals.append(NotFound)
     if not route.open:
-        refusals.append(Unauthenticated)
-        if route.writes:
-            refusals.append(Forbidden)
+        refusals += [Unauthenticated, Forbidden]  # each may be none of a key's business
     errors = sorted({refusal.status for refusal in refusals} | {500})
     return {str(status): one for status, one in given.items()} | {
         str(status): {
-            "description": _phrase(status),
+            "description": _phrase(status) if status != 403 or route.open else _forbidden(route),
             "content": {"application/json": {"schema": {"$ref": _REF.format(model="Error")}}},
         }
         for status in errors
         if status not in given
     }
+
+
+def _forbidden(route: Route) -> str:
+    return f"{_phrase(403)}: the role {route.needs} is needed"
 
 
 def _given(route: Route, kind: Any, schema: dict[str, Any], status: int) -> dict[str, Any]:

@@ -62,6 +62,36 @@ class FindResponse:
     reason_phrase: None | str = None
 
 
+@message(_NAMESPACE)
+class FindFiltersRequest:
+    """Asks which of these filters (at most 1000) are there."""
+
+    correlation_id: str
+    timestamp_ms: Long
+    timeout_ms: Long = 0
+    filter_ids: tuple[str, ...]
+
+
+@message(_NAMESPACE)
+class FoundFilter:
+    """A filter, and where it belongs."""
+
+    filter_id: str
+    app_name: ApplicationName
+
+
+@message(_NAMESPACE)
+class FindFiltersResponse:
+    """Those that are there."""
+
+    correlation_id: str
+    timestamp_ms: Long
+    timeout_ms: Long = 0
+    filters: tuple[FoundFilter, ...]
+    status_code: Int
+    reason_phrase: None | str = None
+
+
 def count_endpoints(provider: str) -> RequestSubject[CountRequest, CountResponse]:
     """Where the number of endpoints is asked for."""
     return request(CountRequest, CountResponse, provider, "x-register", "count-request", "count-response")
@@ -70,3 +100,15 @@ def count_endpoints(provider: str) -> RequestSubject[CountRequest, CountResponse
 def find_endpoints(provider: str) -> RequestSubject[FindRequest, FindResponse]:
     """Where endpoints are looked up."""
     return request(FindRequest, FindResponse, provider, "x-register", "find-request", "find-response")
+
+
+def find_filters(provider: str) -> RequestSubject[FindFiltersRequest, FindFiltersResponse]:
+    """Where filters are looked up."""
+    return request(
+        FindFiltersRequest,
+        FindFiltersResponse,
+        provider,
+        "x-register",
+        "find-filters-request",
+        "find-filters-response",
+    )

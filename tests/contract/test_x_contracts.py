@@ -16,6 +16,7 @@ PARTS = {
     x_credentials.TokenOrder,
     x_credentials.IssuedToken,
     x_register.FoundEndpoint,
+    x_register.FoundFilter,
     x_settings.VersionSettings,
     x_settings.ApplicationSettings,
 }
@@ -64,6 +65,7 @@ def test_the_subjects():
             x_presence.connected_endpoints("kpc"),
             x_register.count_endpoints("epr"),
             x_register.find_endpoints("epr"),
+            x_register.find_filters("epr"),
             x_settings.settings_of("tekton"),
             x_settings.validate("epts"),
             x_settings.schemas_of("epts"),
@@ -110,6 +112,12 @@ def test_the_subjects():
             x_register.FindRequest,
             x_register.FindResponse,
             "x-register.find-response",
+        ),
+        (
+            "kaa.v1.service.epr.x-register.find-filters-request",
+            x_register.FindFiltersRequest,
+            x_register.FindFiltersResponse,
+            "x-register.find-filters-response",
         ),
         (
             "kaa.v1.service.tekton.x-settings.settings-request",

@@ -63,7 +63,7 @@ class Rest:
 
     def __init__(self, session: aiohttp.ClientSession, address: Address, key: str) -> None:
         self._session, self.url = session, f"http://{address[0]}:{address[1]}"
-        self._headers = {"Authorization": f"Bearer {key}"}
+        self.headers = {"Authorization": f"Bearer {key}"}
 
     async def call(
         self,
@@ -80,7 +80,7 @@ class Rest:
             self.url + path,
             json=body,
             params=[(k, str(v)) for k, vs in (params or {}).items() for v in (vs if isinstance(vs, list) else [vs])],
-            headers={**self._headers, **(headers or {})},
+            headers={**self.headers, **(headers or {})},
             timeout=aiohttp.ClientTimeout(total=20),
         )
         async with asked as response:
@@ -311,6 +311,7 @@ class Inside(Place):
 
     def __init__(self, server: Server, rest: Rest) -> None:
         super().__init__(server.addresses["mqtt"], rest)
+        self.https = server.addresses.get("https", ("", 0))
         self.core = server.core
 
 

@@ -50,7 +50,8 @@ class Asked:
 
     def values(self, path: str) -> dict[str, Any]:
         """Give what there is for the parameters of a path: a version is not the same everywhere."""
-        return self.known | ({"version": "1.0.0"} if path.startswith("/otao/") else {})
+        own = {"/otao/": {"version": "1.0.0"}, "/keys/": {"id": self.known["keyId"]}}
+        return self.known | next((values for base, values in own.items() if path.startswith(base)), {})
 
 
 def furnished(url: str, key: str, session: requests.Session) -> Asked:
@@ -83,6 +84,7 @@ def furnished(url: str, key: str, session: requests.Session) -> Asked:
         commandType="count",
         commandId="1",
         id=credential["id"],
+        keyId=asked.send("POST", "/keys/api/v1/keys", {"role": "viewer"})["id"],
         tokenId=token["endpointTokenId"],
         taskId=batch["taskId"],
         series="auto~x",

@@ -284,7 +284,7 @@ class TestFiles:
     async def test_a_new_certificate_is_shown_and_nobody_is_dropped(
         self, serve: Serve, paper: Paper, connect: Connect, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("kaa.modules.kpc.transports.certificates._LOOK_MS", 20)
+        monkeypatch.setattr("kaa.core.tls._LOOK_MS", 20)
         async with opened(serve) as (server, door):
             thing = await server.rest.thing()
             first = await connect(TlsWire(door, paper.trust()))
@@ -303,7 +303,7 @@ class TestFiles:
     async def test_a_broken_one_changes_nothing_and_health_says_so(
         self, serve: Serve, paper: Paper, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("kaa.modules.kpc.transports.certificates._LOOK_MS", 20)
+        monkeypatch.setattr("kaa.core.tls._LOOK_MS", 20)
         async with opened(serve) as (server, door):
             key = paper.directory / "server.key"
             good = key.read_text()

@@ -1,6 +1,7 @@
 """Keys in a list."""
 
 from kaa.core.auth import KeyRecord
+from kaa.core.errors import NotFound
 
 
 class MemoryKeys:
@@ -22,3 +23,18 @@ class MemoryKeys:
     async def add(self, record: KeyRecord) -> None:
         """Keep a new key."""
         self.records.append(record)
+
+    async def all(self) -> list[KeyRecord]:
+        """Give every key, oldest first."""
+        return list(self.records)
+
+    async def get(self, id: str) -> KeyRecord:  # noqa: A002 - as above
+        """Give the key with that id."""
+        for record in self.records:
+            if record.id == id:
+                return record
+        raise NotFound(f"there is no key {id!r}")
+
+    async def remove(self, id: str) -> None:  # noqa: A002 - as above
+        """Remove a key; admins are not counted here."""
+        self.records.remove(await self.get(id))

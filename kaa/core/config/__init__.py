@@ -2,11 +2,12 @@
 
 from .explain import DEFAULT, Explained, explain
 from .source import ALLOWED_VARIABLES, Source, load
-from .units import Duration, Port, Settings, Size, defaults, validate_written, validate_written_json
+from .units import DoorPort, Duration, Port, Settings, Size, defaults, validate_written, validate_written_json
 
 __all__ = [
     "ALLOWED_VARIABLES",
     "DEFAULT",
+    "DoorPort",
     "Duration",
     "Explained",
     "Port",

@@ -20,7 +20,7 @@ from .yaml_file import Place, YamlFile, read_yaml
 
 M = TypeVar("M", bound=BaseModel)
 
-ALLOWED_VARIABLES = frozenset({"KAA_CONFIG", "KAA_URL", "KAA_KEY", "KAA_ONLY", "KAA_WITHOUT"})
+ALLOWED_VARIABLES = frozenset({"KAA_CONFIG", "KAA_URL", "KAA_KEY", "KAA_CAFILE", "KAA_ONLY", "KAA_WITHOUT"})
 
 
 def load(model: type[M], *, file: Path | None, environ: Mapping[str, str], flags: Mapping[str, object]) -> M:

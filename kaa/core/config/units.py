@@ -114,3 +114,12 @@ Size = Annotated[int, BeforeValidator(_to_bytes), PlainSerializer(_from_bytes, w
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 """A TCP port; 0 takes a free one."""
+
+
+def _closed(value: object) -> object:
+    # YAML takes a bare `off` for false
+    return None if value is False or (isinstance(value, str) and value.strip().lower() == "off") else value
+
+
+DoorPort = Annotated[int | None, Field(ge=0, le=65_535), BeforeValidator(_closed)]
+"""A TCP port that may be closed; 0 takes a free one, and off, or null, is none."""

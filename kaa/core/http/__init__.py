@@ -1,6 +1,6 @@
 """The one HTTP site: every instance answers under its own name."""
 
-from .route import Answer, Call, Camel, Mounted, Page, PageQuery, Route, Stream
+from .route import Answer, Call, Camel, Mounted, Named, Page, PageQuery, Route, Stream
 from .site import HttpSettings, Site
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "Camel",
     "HttpSettings",
     "Mounted",
+    "Named",
     "Page",
     "PageQuery",
     "Route",

@@ -27,7 +27,7 @@ class QueryReader:
         self._names = {
             name: _is_many(info.annotation)
             for field, info in model.model_fields.items()
-            for name in _wire_names(field, info.validation_alias or info.alias)
+            for name in wire_names(field, info.validation_alias or info.alias)
         }
 
     def knows(self, name: str) -> bool:
@@ -128,7 +128,8 @@ def _refuse_not_finite(data: bytes) -> None:
             rest.extend(value)
 
 
-def _wire_names(field: str, alias: object) -> list[str]:
+def wire_names(field: str, alias: object) -> list[str]:
+    """Give what a field of a model is called on the wire."""
     if isinstance(alias, AliasChoices):
         return [choice for choice in alias.choices if isinstance(choice, str)]
     return [alias if isinstance(alias, str) else field]

@@ -54,5 +54,6 @@ def routes(*, health: Health, metrics: Metrics, mounted: Callable[[], Sequence[M
             handler=get_openapi,
             summary="This document",
             returns=dict[str, Any],
+            shows_own=True,
         ),
     ]

@@ -10,7 +10,7 @@ from multidict import CIMultiDictProxy
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from kaa.core.auth import ANONYMOUS, Caller
+from kaa.core.auth import ANONYMOUS, Caller, Role
 from kaa.core.errors import PreconditionFailed, Refusal
 
 INT64_MAX = (1 << 63) - 1
@@ -20,6 +20,8 @@ TENANT_PARAMETER = "tenantId"
 
 _READS = frozenset({"GET", "HEAD"})
 _ETAGS = re.compile(r'(?:W/)?"([^"]*)"|([^\s,]+)')
+
+_PARAMETERS = re.compile(r"{(\w+)")
 
 T = TypeVar("T")
 
@@ -109,6 +111,16 @@ Handler = Callable[[Call], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """What a request is about: names of applications and versions, ids of endpoints and filters."""
+
+    applications: tuple[str, ...] = ()
+    versions: tuple[str, ...] = ()
+    endpoints: tuple[str, ...] = ()
+    filters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """One thing that can be asked for, with everything that the site and the document need to know about it.
 
@@ -118,6 +130,10 @@ class Route:
     `gives` are the content types of the answer; JSON where there are none, of bytes a stream of octets. `also` are
     successes and the like beside `status`, each with what is in its body; None is no body. `tagged` says of a GET that
     its answer has an ETag, and that it becomes 304 for one who has that state.
+
+    A key that is limited to applications is let in where the names of parameters show that all is about these
+    (`scope.py`). `names` says what a request's query and body are about where their names do not tell; `shows_own` that
+    where nothing is named the handler shows a caller what is of his applications, or what is of none.
     """
 
     method: str
@@ -135,12 +151,20 @@ class Route:
     tagged: bool = False
     errors: tuple[type[Refusal], ...] = ()
     writes: bool | None = None  # a method other than GET and HEAD does, unless the route says otherwise
+    needs: Role | None = None  # a viewer may read and an operator write, unless the route says otherwise
+    names: Callable[[Call], Named] | None = None
+    shows_own: bool = False
+    audited: bool | None = None  # what writes with a key is, unless the route says otherwise
     open: bool = False
     max_body_bytes: int | None = None  # the site's setting, 1 MiB by default
 
     def __post_init__(self) -> None:
         if self.writes is None:
             object.__setattr__(self, "writes", self.method not in _READS)
+        if self.needs is None:
+            object.__setattr__(self, "needs", Role.OPERATOR if self.writes else Role.VIEWER)
+        if self.audited is None:
+            object.__setattr__(self, "audited", self.writes and not self.open)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +179,11 @@ class Mounted:
     def path(self) -> str:
         """From the site's root, with its parameters in braces."""
         return self.base + self.route.path
+
+    @property
+    def parameters(self) -> list[str]:
+        """The names of the parameters in the path."""
+        return _PARAMETERS.findall(self.path)
 
 
 def bare_etag(etag: str) -> str:

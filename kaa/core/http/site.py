@@ -1,6 +1,7 @@
 """The aiohttp application: takes requests in, asks the route's handler, sends its answer."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -19,8 +20,10 @@ from kaa.core.ids import Ids
 from kaa.core.metrics import Metrics
 
 from . import render, root
+from .auditing import Auditor, Witness, body_of
 from .read import BodyReader, QueryReader, read_bytes
 from .route import TENANT, TENANT_PARAMETER, Answer, Call, Mounted, Route, Stream
+from .scope import NoOwners, Owners, Scope
 from .wire import JsonRunner
 
 log = structlog.get_logger(__name__)
@@ -29,6 +32,9 @@ _LONGEST_CORRELATION_ID = 128
 _LONGEST_REQUEST_LINE = 65_536  # lists of endpoints travel in query strings
 _LONGEST_HEADER = 8_190
 _MOST_HEADERS = 100
+_BACKLOG = 128
+_HANDSHAKE_S = 10.0
+_SHUTDOWN_S = 5.0
 # aiohttp handles each request in a task of its own, so nobody else sees this one's.
 _correlation_id: ContextVar[str] = ContextVar("correlation_id")
 
@@ -62,15 +68,19 @@ class Site:
         metrics: Metrics,
         health: Health,
         settings: HttpSettings | None = None,
+        owners: Owners | None = None,
+        auditor: Auditor | None = None,
     ) -> None:
         self._keys = keys
         self._ids = ids
         self._clock = clock
         self._settings = settings or HttpSettings()
+        self._owners = owners or NoOwners()
+        self._auditor = auditor
         self._mounted: list[Mounted] = []
         self._taken: set[tuple[str, str]] = set()
         self._endpoints: dict[object, Mounted] = {}
-        self._is_open = False
+        self._opened = 0
         labels = ("instance", "method", "route", "status")
         self._requests = metrics.counter("kaa_http_requests_total", "HTTP requests answered", labels)
         self._seconds = metrics.histogram("kaa_http_request_seconds", "Time to an HTTP answer, in seconds", labels)
@@ -90,8 +100,13 @@ class Site:
         return tuple(self._mounted)
 
     @asynccontextmanager
-    async def opened(self, host: str, port: int) -> AsyncIterator[tuple[str, int]]:
-        """Let requests in until the block is left; gives host and port, for port 0 takes a free one."""
+    async def opened(
+        self, host: str, port: int, *, tls: ssl.SSLContext | None = None
+    ) -> AsyncIterator[tuple[str, int]]:
+        """Let requests in until the block is left; gives host and port, for port 0 takes a free one.
+
+        It may be opened at several places, and over TLS with the context that is given.
+        """
         application = web.Application(middlewares=[self._answer_all])
         application.on_response_prepare.append(_add_common_headers)
         for mounted in self._mounted:
@@ -100,7 +115,7 @@ class Site:
             self._endpoints[endpoint] = mounted
             for method in methods:
                 application.router.add_route(method, mounted.path, endpoint, expect_handler=_expect)
-        self._is_open = True
+        self._opened += 1
         runner = JsonRunner(
             application,
             access_log=None,
@@ -112,15 +127,28 @@ class Site:
             max_headers=_MOST_HEADERS,
         )
         await runner.setup()
+        assert runner.server is not None
+        server: asyncio.Server | None = None
         try:
-            await web.TCPSite(runner, host, port).start()
-            yield runner.addresses[0][:2]
+            # as aiohttp does it, which has no word for how long a handshake may take
+            server = await asyncio.get_running_loop().create_server(
+                runner.server,
+                host,
+                port,
+                ssl=tls,
+                backlog=_BACKLOG,
+                ssl_handshake_timeout=_HANDSHAKE_S if tls else None,
+                ssl_shutdown_timeout=_SHUTDOWN_S if tls else None,
+            )
+            yield server.sockets[0].getsockname()[:2]
         finally:
+            if server is not None:
+                server.close()
             await runner.cleanup()
-            self._is_open = False
+            self._opened -= 1
 
     def _add(self, instance: str, base: str, routes: Sequence[Route]) -> None:
-        if self._is_open:
+        if self._opened:
             raise RuntimeError(f"{base}: the site is open already; mount before")
         for route in routes:
             mounted = Mounted(instance=instance, base=base, route=route)
@@ -158,6 +186,8 @@ class Site:
         body = None if route.body is None else BodyReader(route.body, is_optional=route.body_optional)
         # one that names it itself decides itself what another tenant finds; at the root there are no tenants
         has_tenant_checked = bool(mounted.instance) and not (query is not None and query.knows(TENANT_PARAMETER))
+        scope = Scope(route, mounted.parameters, self._owners)
+        witness = self._witness(mounted, scope)
         max_bytes = self._settings.max_body_bytes if route.max_body_bytes is None else route.max_body_bytes
 
         async def endpoint(request: web.Request) -> web.StreamResponse:
@@ -174,19 +204,38 @@ class Site:
             if body is not None:
                 timeout_ms = self._settings.body_timeout_ms
                 call.body = body.read(await read_bytes(request, max_bytes=max_bytes, timeout_ms=timeout_ms))
+            await scope.check(call)
+            if witness is None:
+                return await self._answered(call, mounted, await route.handler(call))
+            begun = await witness.begin(call)
             given = await route.handler(call)
-            if isinstance(given, Stream):
-                return await self._send(request, given, route.status)
-            if isinstance(given, web.StreamResponse):
-                return given
-            return render.answer(call, mounted, given if isinstance(given, Answer) else Answer(body=given))
+            if isinstance(given, Stream):  # what goes out of it comes after the entry
+                await witness.end(call, begun, route.status, None)
+                return await self._answered(call, mounted, given)
+            response = await self._answered(call, mounted, given)
+            if response.status < 400:
+                await witness.end(call, begun, response.status, body_of(response))
+            return response
 
         return endpoint
 
+    def _witness(self, mounted: Mounted, scope: Scope) -> Witness | None:
+        if self._auditor is None or not mounted.route.audited:
+            return None
+        reading = (one for one in self._mounted if one.route.method == "GET" and one.path == mounted.path)
+        return Witness(mounted, next(reading, None), scope, self._auditor)
+
+    async def _answered(self, call: Call, mounted: Mounted, given: object) -> web.StreamResponse:
+        if isinstance(given, Stream):
+            return await self._send(call.request, given, mounted.route.status)
+        if isinstance(given, web.StreamResponse):
+            return given
+        return render.answer(call, mounted, given if isinstance(given, Answer) else Answer(body=given))
+
     async def _caller(self, request: web.Request, route: Route) -> Caller:
         caller = await self._keys.caller(request.headers)
-        if route.writes:
-            caller.require_write()
+        assert route.needs is not None
+        caller.require(route.needs)
         return caller
 
     async def _send(self, request: web.Request, stream: Stream, status: int) -> web.StreamResponse:

@@ -143,6 +143,7 @@ def routes(queries: Queries, editing: Editing, clock: Clock) -> list[Route]:
             path="/time-series/config",
             handler=resource.get_config,
             summary="The series of applications",
+            shows_own=True,
             query=ConfigQuery,
             returns=dict[str, list[SeriesOut]],
         ),
@@ -195,6 +196,7 @@ def routes(queries: Queries, editing: Editing, clock: Clock) -> list[Route]:
             query=PutQuery,
             body=dict[str, dict[str, list[PointIn]]],
             errors=(NotFound, StorageFull, Unavailable),
+            audited=False,  # telemetry: as much as devices send
         ),
         Route(
             method="DELETE",
@@ -223,7 +225,7 @@ class _Resource:
         self._queries, self._editing, self._clock = queries, editing, clock
 
     async def get_config(self, call: Call) -> dict[str, Any]:
-        return await self._queries.config(call.query.application_names)
+        return await self._queries.config(call.query.application_names or call.caller.applications)
 
     async def get_last(self, call: Call) -> Answer:
         query: LastQuery = call.query

@@ -28,7 +28,8 @@ class ExtensionConfig(Settings):
 class TlsConfig(Settings):
     """The door that is opened by `mqtts-port`; files that are not named lie in the data directory, below `tls`.
 
-    While `handshakes` are under way others wait, and one that has taken longer than `crowded-timeout` makes room.
+    The server's certificate and key are also those of HTTPS. While `handshakes` are under way others wait, and one that
+    has taken longer than `crowded-timeout` makes room.
     """
 
     client_authentication: Authentication = "none"

@@ -7,6 +7,7 @@ from functools import partial
 
 from kaa.core.health import Problem
 from kaa.core.lifecycle import Core, Instance, Module
+from kaa.core.tls import ServerCertificates
 from kaa.protocols import cap, ecap, esp, x_presence
 
 from .api import routes
@@ -22,7 +23,6 @@ from .service import Communication
 from .sessions import Sessions
 from .tokens import Tokens
 from .traffic import Traffic
-from .transports.certificates import Certificates
 from .transports.mqtt import MqttDoor
 from .transports.tls import TlsListener
 
@@ -109,7 +109,15 @@ async def run(core: Core, instance: Instance[KpcSettings], config: KpcConfig) ->
         if "mqtt" in core.addresses:
             _add_door(core, "mqtt", door)
         if "mqtts" in core.addresses:
-            certificates = Certificates(config.tls, directory=core.directory / "tls", clock=clock)
+            tls = config.tls
+            certificates = ServerCertificates(
+                certificate=tls.certificate,
+                key=tls.key,
+                client_ca=tls.client_ca,
+                client_authentication=tls.client_authentication,
+                directory=core.directory / "tls",
+                clock=clock,
+            )
             await asyncio.to_thread(certificates.load)
             _add_door(core, "mqtts", TlsListener(door, certificates, config=config.tls, metrics=core.metrics))
         yield

@@ -48,11 +48,24 @@ def test_the_door_with_tls_is_closed_unless_it_is_asked_for(served, tmp_path, mo
     assert served("--config", str(file)).doors() == {"mqtts": 8883}
 
 
-@pytest.mark.parametrize("door", ["mqtt", "mqtts"])
+@pytest.mark.parametrize("door", ["mqtt", "mqtts", "http", "https"])
 def test_a_port_that_cannot_be_one_ends_the_start(run, door):
     result = run("serve", f"--{door}-port", "65536")
     assert result.exit_code == 1
     assert f"{door}-port" in result.stderr
+
+
+def test_a_door_may_be_off_however_it_is_said(served, tmp_path, monkeypatch):
+    assert served("--http-port", "off", "--https-port", "0").http_port is None
+    assert served("--mqtt-port", "off").doors() == {}
+    assert (served().http_port, served().https_port) == (8080, None)
+    file = tmp_path / "my.yml"
+    for word in ("off", "'off'", "null"):
+        file.write_text(f"http-port: {word}\n")
+        assert served("--config", str(file)).http_port is None
+    monkeypatch.setenv("KAA_HTTP_PORT", "off")
+    monkeypatch.setenv("KAA_HTTPS_PORT", "8443")
+    assert (served().http_port, served().https_port) == (None, 8443)
 
 
 def risks(kpc, **ports):

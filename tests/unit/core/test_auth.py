@@ -1,13 +1,14 @@
 """Keys, and what their roles may."""
 
 import stat
+from typing import Any
 
 import pytest
 from fakes.keys import MemoryKeys
 
-from kaa.core.auth import KEY_HEADER, Keys, Role, key_hash
+from kaa.core.auth import ANONYMOUS, KEY_HEADER, Keys, Role, key_hash
 from kaa.core.clock import SystemClock
-from kaa.core.errors import Forbidden, Unauthenticated
+from kaa.core.errors import Forbidden, InvalidInput, Unauthenticated
 from kaa.core.ids import RandomIds
 
 
@@ -69,15 +70,55 @@ async def test_without_a_valid_key_the_caller_is_unknown(keys: Keys, headers: di
         await keys.caller(headers)
 
 
-async def test_only_a_viewer_may_not_write(keys: Keys) -> None:
-    for role in Role:
+async def test_a_role_may_what_those_below_it_may_and_no_more(keys: Keys) -> None:
+    ranked = [Role.VIEWER, Role.OPERATOR, Role.ADMIN]
+    for rank, role in enumerate(ranked):
         _, key = await keys.make(role)
         caller = await keys.caller({KEY_HEADER: key})
-        if role is Role.VIEWER:
-            with pytest.raises(Forbidden):
-                caller.require_write()
-        else:
-            caller.require_write()
+        for needed in ranked[: rank + 1]:
+            caller.require(needed)
+        for needed in ranked[rank + 1 :]:
+            with pytest.raises(Forbidden) as no:
+                caller.require(needed)
+            assert role in no.value.reason
+            assert needed in no.value.reason
+
+
+async def test_who_shows_no_key_may_nothing() -> None:
+    with pytest.raises(Forbidden):
+        ANONYMOUS.require(Role.VIEWER)
+
+
+async def test_a_caller_is_told_with_his_applications(keys: Keys) -> None:
+    _, key = await keys.make(Role.VIEWER, name="wall", applications=["home", "garden", "home"])
+    caller = await keys.caller({KEY_HEADER: key})
+    assert (caller.name, caller.applications, caller.is_limited) == ("wall", ("home", "garden"), True)
+    assert caller.may_see("garden")
+    assert not caller.may_see("office")
+    _, key = await keys.make(Role.VIEWER)
+    assert (await keys.caller({KEY_HEADER: key})).may_see("office")
+
+
+async def test_an_admin_is_not_limited(keys: Keys, store: MemoryKeys) -> None:
+    with pytest.raises(InvalidInput):
+        await keys.make(Role.ADMIN, applications=["home"])
+    assert store.records == []
+
+
+async def test_a_key_that_is_removed_while_it_is_looked_up_is_not_believed_afterwards(keys: Keys, store) -> None:
+    record, key = await keys.make(Role.ADMIN)
+    find = store.find
+
+    async def slow(hashed: str) -> Any:
+        found = await find(hashed)
+        await keys.remove(record.id)
+        return found
+
+    store.find = slow
+    await keys.caller({KEY_HEADER: key})
+    store.find = find
+    with pytest.raises(Unauthenticated):
+        await keys.caller({KEY_HEADER: key})
 
 
 async def test_a_key_is_looked_up_once_in_five_seconds(keys: Keys, store: MemoryKeys, clock: HandClock) -> None:

@@ -138,7 +138,9 @@ def test_an_open_route_needs_no_key_and_says_so(found) -> None:
     assert set(search["responses"]) == {"200", "400", "404", "413", "500"}
     reading = found["paths"]["/epr/api/v1/things"]["get"]
     assert {"bearer": []} in reading["security"]
-    assert "403" not in reading["responses"]
+    assert reading["responses"]["403"]["description"] == "Forbidden: the role viewer is needed"
+    [writing] = (path["put"] for path in found["paths"].values() if "put" in path)
+    assert writing["responses"]["403"]["description"] == "Forbidden: the role operator is needed"
 
 
 def test_what_else_is_answered_is_said() -> None:

@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints, WithJsonSchema, model_validator
 from kaa.core.auth import Role
 from kaa.core.config import Duration
 from kaa.core.dates import Date
-from kaa.core.errors import Conflict, Forbidden, InvalidInput, NotFound, Unavailable
+from kaa.core.errors import Conflict, InvalidInput, NotFound, Unavailable
 from kaa.core.http import Answer, Call, Camel, Route, Stream
 from kaa.core.http.render import to_json
 
@@ -139,7 +139,8 @@ def _routes(path: str, what: str, api: "_Users | _Certificates", body: Any, made
             body_optional=body is NewCertificateBody,
             returns=made,
             status=201,
-            errors=(InvalidInput, Forbidden, Conflict, Unavailable),
+            errors=(InvalidInput, Conflict, Unavailable),
+            needs=Role.ADMIN,  # its secret is shown
         ),
         Route(
             method="GET",
@@ -177,7 +178,6 @@ class _Users:
         return Stream(chunks=_listed(self._users.clients.pages(Kind.BASIC, call.query.state)))
 
     async def post(self, call: Call) -> Answer:
-        _require_admin(call)
         new: NewUserBody = call.body
         made = await self._users.add(new.username, new.password)
         shown = {"password": made.password} if made.password is not None else {}
@@ -209,7 +209,6 @@ class _Certificates:
         return Stream(chunks=_listed(self._certificates.clients.pages(Kind.CERTIFICATE, call.query.state)))
 
     async def post(self, call: Call) -> Answer:
-        _require_admin(call)
         new: NewCertificateBody = call.body or NewCertificateBody()
         if new.certificate is not None:
             client = await self._certificates.register(new.certificate)
@@ -233,11 +232,6 @@ class _Certificates:
     async def delete(self, call: Call) -> Answer:
         await self._certificates.clients.remove(Kind.CERTIFICATE, call.path["id"])
         return Answer()
-
-
-def _require_admin(call: Call) -> None:
-    if call.caller.role is not Role.ADMIN:
-        raise Forbidden("what clients connect with is made with an admin key only: its secret is shown")
 
 
 async def _listed(pages: AsyncIterator[list[Client]]) -> AsyncIterator[bytes]:

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from kaa.core.errors import Conflict, InvalidInput, NotFound, PreconditionFailed, TooLarge, Unavailable
-from kaa.core.http import Answer, Call, Camel, Route
+from kaa.core.http import Answer, Call, Camel, Named, Route
 
 from ..models import Configuration
 from ..service import Configurations
@@ -70,6 +70,7 @@ def configuration_routes(configurations: Configurations, *, most_bytes: int) -> 
             summary="Give many endpoints the same configuration",
             query=NameQuery,
             body=BatchBody,
+            names=_named,
             status=204,
             errors=(InvalidInput, NotFound, Conflict, TooLarge, Unavailable),
             max_body_bytes=most_bytes * BODY_FACTOR + _IDS_BYTES,
@@ -179,6 +180,11 @@ class _Api:
     async def put_validate(self, call: Call) -> Answer:
         self._configurations.check(call.path["appVersionName"], call.body)
         return Answer()
+
+
+def _named(call: Call) -> Named:
+    body: BatchBody = call.body
+    return Named(versions=tuple(body.endpoints), endpoints=tuple(one for ids in body.endpoints.values() for one in ids))
 
 
 def _answer(one: Configuration) -> Answer:

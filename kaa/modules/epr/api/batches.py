@@ -7,7 +7,7 @@ from pydantic_core import to_json
 
 from kaa.core.auth import Role
 from kaa.core.errors import InvalidInput, NotFound, TooMany
-from kaa.core.http import Answer, Call, Camel, Route
+from kaa.core.http import Answer, Call, Camel, Named, Route
 from kaa.protocols.names import TENANT
 
 from ..models import Batch
@@ -84,6 +84,7 @@ def routes(batches: Batches) -> list[Route]:
             handler=api.post_batch,
             summary="Register up to a thousand endpoints",
             body=NewBatch,
+            names=_named,
             returns=BatchTask,
             status=202,
             errors=(InvalidInput, NotFound, TooMany),
@@ -117,6 +118,12 @@ class _Api:
         may_have_tokens = call.request.method == "GET" and call.caller.role in {Role.ADMIN, Role.OPERATOR}
         found = await self._batches.get(query.app_name, query.task_id, may_have_tokens=may_have_tokens)
         return Answer(body=_view(found), headers={"Cache-Control": "no-store"})
+
+
+def _named(call: Call) -> Named:
+    """Give the version; the ids are no endpoints' yet."""
+    new: NewBatch = call.body
+    return Named(versions=(new.app_version.name,))
 
 
 def _view(batch: Batch) -> BatchView:

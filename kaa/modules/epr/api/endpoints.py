@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from kaa.core.dates import Date
 from kaa.core.errors import Conflict, InvalidInput, NotFound, Unavailable
-from kaa.core.http import Answer, Call, Camel, Route
+from kaa.core.http import Answer, Call, Camel, Named, Route
 from kaa.protocols.names import ENDPOINT_ID, ENDPOINT_TOKEN, EndpointId
 
 from ..models import Endpoint, Relation
@@ -102,6 +102,7 @@ def routes(register: Register) -> list[Route]:
             handler=api.post_endpoint,
             summary="Register an endpoint",
             body=NewEndpoint,
+            names=_named,
             returns=RegisteredView,
             status=201,
             errors=(InvalidInput, NotFound, Conflict, Unavailable),
@@ -175,6 +176,13 @@ class _Api:
     async def put_version(self, call: Call) -> AppVersionView:
         wanted: AppVersionName = call.body
         return _version(await self._register.move(call.path["endpointId"], wanted.name))
+
+
+def _named(call: Call) -> Named:
+    """Give the version, and the endpoints that a new one is related to; its own id is no endpoint's yet."""
+    new: NewEndpoint = call.body
+    others = [one.from_ or one.to or "" for one in new.relations]
+    return Named(versions=(new.app_version.name,), endpoints=tuple(others))
 
 
 def _related(views: Sequence[NewRelation]) -> Callable[[EndpointId], Sequence[Relation]]:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from kaa.core.errors import Conflict, InvalidInput, NotFound
-from kaa.core.http import Answer, Call, Camel, Page, PageQuery, Route
+from kaa.core.http import Answer, Call, Camel, Named, Page, PageQuery, Route
 from kaa.protocols.names import EndpointId
 
 from ..models import Relation
@@ -47,6 +47,7 @@ def routes(relations: Relations) -> list[Route]:
             method="PUT",
             path="/relations/link",
             handler=api.put_link,
+            names=_named,
             summary="Relate endpoints",
             body=_Many,
             status=204,
@@ -56,6 +57,7 @@ def routes(relations: Relations) -> list[Route]:
             method="PUT",
             path="/relations/unlink",
             handler=api.put_unlink,
+            names=_named,
             summary="Take relations away",
             body=_Many,
             status=204,
@@ -85,6 +87,11 @@ class _Api:
     async def put_unlink(self, call: Call) -> Answer:
         await self._relations.unlink(_made(call.body))
         return Answer()
+
+
+def _named(call: Call) -> Named:
+    views: list[RelationView] = call.body
+    return Named(endpoints=tuple(end for one in views for end in (one.from_, one.to)))
 
 
 def _made(views: list[RelationView]) -> list[Relation]:

@@ -21,7 +21,7 @@ from kaa.core.storage.database import Storage
 from kaa.core.storage.outbox import Outbox
 from kaa.core.subjects import Subject
 from kaa.core.tasks import Tasks
-from kaa.protocols import efe, efmp
+from kaa.protocols import efe, efmp, x_register
 
 from .api import routes
 from .matching import Matching
@@ -76,7 +76,8 @@ async def opened(
     site.mount(name, routes(filters))
     asked = bus.subscribe(efmp.filters_of(name), filters.on_filters_of, queue=name, concurrency=4)
     listed = bus.subscribe(efmp.endpoints_by_filter(name), filters.on_endpoints_by_filter, queue=name, concurrency=4)
-    async with asked, listed:
+    found = bus.subscribe(x_register.find_filters(name), filters.on_find_filters, queue=name, concurrency=4)
+    async with asked, listed, found:
         passing = tasks.spawn(filters.keep_matching(), name=f"{name} filter passes")
         try:
             yield

@@ -126,6 +126,19 @@ class FilterRepository:
 
         return await self._storage.read_apart(run)
 
+    async def find_by_id(self, filter_ids: Sequence[str]) -> dict[str, str]:
+        """Give the applications of filters, those that there are, by id."""
+        columns = filter_table.c.id, filter_table.c.application
+
+        def run(connection: Connection) -> dict[str, str]:
+            found: dict[str, str] = {}
+            for part in parts(filter_ids):
+                wanted = select(*columns).where(filter_table.c.id.in_(part), _IS_THERE)
+                found.update((row.id, row.application) for row in connection.execute(wanted))
+            return found
+
+        return await self._storage.read(run)
+
     def _told(self, connection: Connection, event: Event) -> Event:
         self._outbox.add(connection, *event)
         return event

@@ -16,10 +16,10 @@ import structlog
 from kaa.core.applications import Applications
 from kaa.core.clock import Clock
 from kaa.core.endpoint_query import parse
-from kaa.core.errors import Refusal
+from kaa.core.errors import InvalidInput, Refusal
 from kaa.core.ids import Ids
 from kaa.core.storage.outbox import Outbox
-from kaa.protocols import efmp
+from kaa.protocols import efmp, x_register
 from kaa.protocols.names import ApplicationName, FilterId
 
 from ..events import Event
@@ -30,6 +30,7 @@ from .repository import FilterRepository
 log = structlog.get_logger(__name__)
 
 _RETRY_MS = 1_000
+_MAX_FOUND = 1_000
 
 Check = Callable[[Filter], None]
 """Looks at a filter as it is before a change, and may refuse it."""
@@ -155,6 +156,21 @@ class Filters:
             timestamp_ms=self._clock.now_ms(),
             filter_id=request.filter_id,
             app_versions_to_endpoints=found,
+            status_code=200,
+        )
+
+    async def on_find_filters(self, request: x_register.FindFiltersRequest) -> x_register.FindFiltersResponse:
+        """Say which of some filters there are."""
+        if len(request.filter_ids) > _MAX_FOUND:
+            raise InvalidInput(f"filterIds: more than {_MAX_FOUND}")
+        found = await self._filters.find_by_id(request.filter_ids)
+        return x_register.FindFiltersResponse(
+            correlation_id=request.correlation_id,
+            timestamp_ms=self._clock.now_ms(),
+            filters=tuple(
+                x_register.FoundFilter(filter_id=filter_id, app_name=ApplicationName(application))
+                for filter_id, application in found.items()
+            ),
             status_code=200,
         )
 

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import structlog
 
 from kaa.core.metrics import Metrics
+from kaa.core.tls import ServerCertificates
 
 from ..config import TlsConfig
-from .certificates import Certificates
 from .mqtt import BACKLOG, MqttDoor
 
 log = structlog.get_logger(__name__)
@@ -28,7 +28,9 @@ class TlsListener:
     with the system; then the oldest handshake makes room if it has had its time.
     """
 
-    def __init__(self, door: MqttDoor, certificates: Certificates, *, config: TlsConfig, metrics: Metrics) -> None:
+    def __init__(
+        self, door: MqttDoor, certificates: ServerCertificates, *, config: TlsConfig, metrics: Metrics
+    ) -> None:
         self._door, self._certificates, self._config = door, certificates, config
         self._under_way: dict[asyncio.Task[None], int] = {}
         self._has_changed = asyncio.Event()

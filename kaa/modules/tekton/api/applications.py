@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints
 
 from kaa.core.dates import Date
 from kaa.core.errors import Conflict, InvalidInput, NotFound, PreconditionFailed, TimedOut, Unavailable
-from kaa.core.http import Answer, Call, Camel, Route
+from kaa.core.http import Answer, Call, Camel, Named, Route
 from kaa.protocols.names import APPLICATION_NAME, TENANT, VERSION_SUFFIX
 
 from ..models import Application, Version
@@ -71,6 +71,7 @@ def application_routes(catalogue: Catalogue) -> list[Route]:
             handler=api.post_application,
             summary="Make an application",
             body=NewApplication,
+            names=_named,
             body_optional=True,
             returns=ApplicationView,
             status=201,
@@ -80,7 +81,8 @@ def application_routes(catalogue: Catalogue) -> list[Route]:
             method="GET",
             path="/applications",
             handler=api.get_applications,
-            summary="All applications with their versions",
+            summary="All applications with their versions; of a limited key, those that it is for",
+            shows_own=True,
             query=TenantQuery,
             returns=list[ApplicationView],
         ),
@@ -174,7 +176,8 @@ class _Api:
     async def get_applications(self, call: Call) -> list[ApplicationView]:
         if call.query.tenant_id != TENANT:
             return []
-        return [_application(found) for found in await self._catalogue.find_applications()]
+        found = await self._catalogue.find_applications()
+        return [_application(one) for one in found if call.caller.may_see(one.name)]
 
     async def get_application(self, call: Call) -> Answer:
         check_tenant(call)
@@ -216,6 +219,11 @@ class _Api:
     async def delete_version(self, call: Call) -> Answer:
         await self._catalogue.remove_version(call.path["app"], call.path["version"], _unchanged(call, _version))
         return Answer()
+
+
+def _named(call: Call) -> Named:
+    new: NewApplication | None = call.body
+    return Named(applications=(new.name,) if new is not None and new.name is not None else ())
 
 
 def _answer(view: VersionView, location: str | None = None) -> Answer:

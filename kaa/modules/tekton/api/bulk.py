@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pydantic_core import from_json, to_json
 
+from kaa.core.auth import Role
 from kaa.core.errors import Conflict, InvalidInput, NotFound, TimedOut, Unavailable
 from kaa.core.http import Call, Camel, Route
 
@@ -115,6 +116,7 @@ def bulk_routes(loading: Loading) -> list[Route]:
                 returns=LoadView,
                 errors=(InvalidInput, NotFound, Conflict, Unavailable, TimedOut),
                 max_body_bytes=_MAX_BYTES,
+                needs=Role.ADMIN,  # it may hold what applies to all applications
             )
             for method in ("PUT", "POST")
         ),
@@ -138,6 +140,7 @@ def bulk_routes(loading: Loading) -> list[Route]:
                 returns=LoadView,
                 errors=(InvalidInput, NotFound, Conflict, Unavailable, TimedOut),
                 max_body_bytes=_MAX_BYTES,
+                needs=Role.ADMIN,  # it may hold what applies to all applications
             )
             for method in ("PUT", "POST")
         ),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from kaa.core.auth import Role
 from kaa.core.errors import Conflict, InvalidInput, NotFound, PreconditionFailed, TimedOut, Unavailable
 from kaa.core.http import Answer, Call, Route
 from kaa.protocols.names import TENANT
@@ -21,11 +22,11 @@ def settings_routes(settings: ApplicationSettings) -> list[Route]:
     return [
         *_routes(api, f"/app-configs{application}", "an application"),
         *_routes(api, f"/app-configs{version}", "a version"),
-        *_routes(api, "/tenant-configs", "all applications that have none of their own"),
+        *_routes(api, "/tenant-configs", "all applications that have none of their own", needs=Role.ADMIN),
     ]
 
 
-def _routes(api: "_Api", path: str, of: str) -> list[Route]:
+def _routes(api: "_Api", path: str, of: str, *, needs: Role = Role.OPERATOR) -> list[Route]:
     return [
         Route(
             method="PUT",
@@ -36,6 +37,7 @@ def _routes(api: "_Api", path: str, of: str) -> list[Route]:
             body=Envelope,
             returns=Envelope,
             errors=_WRITING,
+            needs=needs,
         ),
         Route(
             method="PATCH",
@@ -47,6 +49,7 @@ def _routes(api: "_Api", path: str, of: str) -> list[Route]:
             content_types=("application/json", "application/merge-patch+json"),
             returns=Envelope,
             errors=_WRITING,
+            needs=needs,
         ),
         Route(
             method="GET",

@@ -3,13 +3,12 @@
 import asyncio
 import ssl
 from pathlib import Path
+from typing import Literal
 
 import structlog
 
 from kaa.core.clock import Clock
 from kaa.core.errors import ConfigError
-
-from ..config import TlsConfig
 
 log = structlog.get_logger(__name__)
 
@@ -18,19 +17,30 @@ _LOOK_MS = 5_000
 _Stamp = tuple[tuple[int, int, int] | None, ...]
 
 
-class Certificates:
+class ServerCertificates:
     """The server's certificate with its key, and the authority whose clients' certificates it takes.
 
-    `context` is what new handshakes are made with; `problem` says why the files that are there now are not in it.
+    What is not named lies in the directory. Where nothing is said about the authentication of clients they are not
+    asked for a certificate. `context` is what new handshakes are made with; `problem` says why the files that are there
+    now are not in it.
     """
 
-    def __init__(self, config: TlsConfig, *, directory: Path, clock: Clock) -> None:
-        self._certificate = config.certificate or directory / "server.pem"
-        self._key = config.key or directory / "server.key"
-        self._authority = config.client_ca or directory / "ca.pem"
-        self._required = config.client_authentication
+    def __init__(
+        self,
+        *,
+        certificate: Path | None,
+        key: Path | None,
+        client_ca: Path | None = None,
+        client_authentication: Literal["none", "basic", "x509", "any"] | None = None,
+        directory: Path,
+        clock: Clock,
+    ) -> None:
+        self._certificate = certificate or directory / "server.pem"
+        self._key = key or directory / "server.key"
+        self._authority = client_ca or directory / "ca.pem"
+        self._required = client_authentication
         # where no certificate is needed and no authority named, there need not be one
-        self._wants_authority = config.client_ca is not None or self._required in {"x509", "any"}
+        self._wants_authority = client_ca is not None or self._required in {"x509", "any"}
         self._clock = clock
         self._seen: _Stamp = ()
         self.context: ssl.SSLContext
@@ -78,7 +88,7 @@ class Certificates:
                 f"the server certificate {self._certificate} and its key {self._key} cannot be used together: "
                 f"{_reason(error)}"
             ) from error
-        if self._wants_authority or self._authority.exists():
+        if self._required is not None and (self._wants_authority or self._authority.exists()):
             _check(self._authority, what="certificate of the clients' authority", option="client-ca")
             try:
                 context.load_verify_locations(self._authority)
