@@ -33,7 +33,7 @@ _TENANT = {
     "description": f"There is one tenant, {TENANT}; of another one there is nothing",
 }
 _TEXT = {"type": "string"}
-_SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"apiKey": []}]
+_SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"apiKey": []}, {"basic": []}]
 
 Key = tuple[int, str]
 
@@ -61,6 +61,11 @@ def document(mounted: Sequence[Mounted]) -> dict[str, Any]:
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "apiKey": {"type": "apiKey", "in": "header", "name": KEY_HEADER},
+                "basic": {
+                    "type": "http",
+                    "scheme": "basic",
+                    "description": "For browsers: the key as the password, and any user name",
+                },
             },
         },
     }
@@ -195,9 +200,7 @@ def _responses(mounted: Mounted, number: int, schemas: _Schemas) -> dict[str, An
     if _has_tenant_checked(mounted, schemas.query(number)):
         refusals.append(NotFound)
     if not route.open:
-        refusals.append(Unauthenticated)
-        if route.writes:
-            refusals.append(Forbidden)
+        refusals += [Unauthenticated, Forbidden]
     errors = sorted({refusal.status for refusal in refusals} | {500})
     return {str(status): one for status, one in given.items()} | {
         str(status): {

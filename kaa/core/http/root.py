@@ -7,11 +7,12 @@ from typing import Any
 from kaa.core.health import Health
 from kaa.core.metrics import CONTENT_TYPE, Metrics
 
+from . import docs
 from .route import Answer, Call, Mounted, Route
 
 
 def routes(*, health: Health, metrics: Metrics, mounted: Callable[[], Sequence[Mounted]]) -> list[Route]:
-    """`/health`, `/metrics`, `/openapi.json`."""
+    """`/health`, `/metrics`, `/openapi.json`, `/docs`."""
     document: bytes | None = None
 
     async def get_health(_: Call) -> Answer:
@@ -55,4 +56,5 @@ def routes(*, health: Health, metrics: Metrics, mounted: Callable[[], Sequence[M
             summary="This document",
             returns=dict[str, Any],
         ),
+        *docs.routes(),
     ]

@@ -117,7 +117,8 @@ class Route:
     `bytes` for the body as it came. A content type is documented, not checked: what counts is that the body parses.
     `gives` are the content types of the answer; JSON where there are none, of bytes a stream of octets. `also` are
     successes and the like beside `status`, each with what is in its body; None is no body. `tagged` says of a GET that
-    its answer has an ETag, and that it becomes 304 for one who has that state.
+    its answer has an ETag, and that it becomes 304 for one who has that state. `prompts` has a browser that shows no
+    key ask its user for one.
     """
 
     method: str
@@ -136,6 +137,7 @@ class Route:
     errors: tuple[type[Refusal], ...] = ()
     writes: bool | None = None  # a method other than GET and HEAD does, unless the route says otherwise
     open: bool = False
+    prompts: bool = False
     max_body_bytes: int | None = None  # the site's setting, 1 MiB by default
 
     def __post_init__(self) -> None:

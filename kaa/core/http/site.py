@@ -142,6 +142,8 @@ class Site:
             except Exception as raised:  # noqa: BLE001 - the edge: whatever a handler raises, the caller gets an answer
                 response = render.failure(raised, correlation_id)
         mounted = self._endpoints.get(request.match_info.handler)
+        if mounted is not None and mounted.route.prompts and response.status == 401:
+            response.headers["WWW-Authenticate"] = render.PROMPT
         labels = (
             mounted.instance if mounted else "",
             request.method if request.method in _METHODS else "other",
