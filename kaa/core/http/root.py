@@ -37,6 +37,11 @@ def routes(*, health: Health, metrics: Metrics, mounted: Callable[[], Sequence[M
             path="/health",
             handler=get_health,
             summary="Whether the server works, and what does not",
+            means={200: "All works", 503: "Something does not; the answer names it"},
+            description=(
+                "Each check by its name, with `ok` or a sentence. The load balancer's and the supervisor's question."
+            ),
+            shows={"status": "ok", "checks": {"bus": "ok", "storage": "ok", "storage reserve": "ok"}},
             returns=dict[str, Any],
             also={503: dict[str, Any]},
             open=True,

@@ -14,6 +14,8 @@ from kaa.core.auth import ANONYMOUS, Caller
 from kaa.core.errors import PreconditionFailed, Refusal
 
 INT64_MAX = (1 << 63) - 1
+PATH_PARAMETER = re.compile(r"{(\w+)(?::[^{}]*(?:{[^{}]*}[^{}]*)*)?}")
+"""A parameter in a route's path, perhaps with a pattern behind its name."""
 TENANT = "kaa"
 """The one tenant that there is. Every route of an instance takes `tenantId`, and finds nothing of another one."""
 TENANT_PARAMETER = "tenantId"
@@ -34,8 +36,8 @@ class Camel(BaseModel):
 class PageQuery(Camel):
     """Which part of a list is wanted."""
 
-    offset: int = Field(default=0, ge=0, le=INT64_MAX)
-    limit: int = Field(default=20, ge=0, le=1000)
+    offset: int = Field(default=0, ge=0, le=INT64_MAX, description="How many are skipped")
+    limit: int = Field(default=20, ge=0, le=1000, description="How many are given at most")
 
 
 class Page(Camel, Generic[T]):
@@ -119,12 +121,19 @@ class Route:
     successes and the like beside `status`, each with what is in its body; None is no body. `tagged` says of a GET that
     its answer has an ETag, and that it becomes 304 for one who has that state. `prompts` has a browser that shows no
     key ask its user for one.
+
+    For the document there are words: `description` says what the summary does not, `example` is a body that is taken,
+    `shows` one that is given, and `means` says what a status means here, where that is more than it always means.
     """
 
     method: str
     path: str
     handler: Handler
     summary: str
+    description: str = ""
+    example: Any = None
+    shows: Any = None
+    means: Mapping[int, str] = field(default_factory=dict)
     query: type[BaseModel] | None = None
     body: Any = None
     body_optional: bool = False

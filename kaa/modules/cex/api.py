@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import AliasChoices, AwareDatetime, Field
 from pydantic_core import to_json
@@ -40,14 +40,14 @@ _LONGEST_WAIT_S = 60
 _SPARE_MS = 250  # of the caller's wait, for the answer to reach him before it is over
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-Ids = Annotated[list[str], Field(min_length=1, max_length=_MOST_LISTED)]
-
 
 class DeliveryQuery(Camel):
     """When a command is delivered, and how long it lives from then on, in milliseconds; 0 is pushed once."""
 
-    command_ttl: int | None = Field(default=None, ge=0, le=LONGEST_MS)
-    deliver_at: AwareDatetime | None = None
+    command_ttl: int | None = Field(
+        default=None, ge=0, le=LONGEST_MS, description="How long it lives, in milliseconds; 0 is pushed once, if at all"
+    )
+    deliver_at: AwareDatetime | None = Field(default=None, description="Not before this time; its life begins then")
 
     @property
     def deliver_ms(self) -> int | None:
@@ -59,7 +59,11 @@ class CommandQuery(DeliveryQuery):
     """How long the result is waited for, in seconds."""
 
     await_timeout: float = Field(
-        default=4.5, ge=0, le=_LONGEST_WAIT_S, validation_alias=AliasChoices("awaitTimeout", "waitTimeout")
+        default=4.5,
+        ge=0,
+        le=_LONGEST_WAIT_S,
+        validation_alias=AliasChoices("awaitTimeout", "waitTimeout"),
+        description="How long the result is waited for, in seconds; 0 does not wait",
     )
 
     @property
@@ -72,55 +76,59 @@ class CommandQuery(DeliveryQuery):
 class FilterQuery(DeliveryQuery):
     """Whose endpoints get the command."""
 
-    filter_id: str
+    filter_id: str = Field(description="The endpoint filter")
 
 
 class EndpointsBody(Camel):
     """A command for many endpoints."""
 
-    payload: Any = None
-    payload_content_type: Literal["application/json", "text/plain"] = "application/json"
-    endpoint_ids: Annotated[list[str], Field(min_length=1, max_length=_MOST_ENDPOINTS)]
+    payload: Any = Field(None, description="What the endpoints are sent; a string, if it is text")
+    payload_content_type: Literal["application/json", "text/plain"] = Field(
+        "application/json", description="What the payload is"
+    )
+    endpoint_ids: list[str] = Field(
+        min_length=1, max_length=_MOST_ENDPOINTS, description="The endpoints; all of one application"
+    )
 
 
 class ListQuery(Camel):
     """Whose commands are wanted: of each endpoint the youngest, of these types or of all."""
 
-    endpoint_id: Annotated[tuple[str, ...], Field(min_length=1, max_length=_MOST_LISTED)]
-    command_types: tuple[str, ...] = ()
-    limit: int = Field(default=100, ge=1, le=1_000)
+    endpoint_id: tuple[str, ...] = Field(min_length=1, max_length=_MOST_LISTED, description="The endpoints")
+    command_types: tuple[str, ...] = Field((), description="Only commands of these types")
+    limit: int = Field(default=100, ge=1, le=1_000, description="How many of each endpoint at most")
 
 
 class PagesQuery(Camel):
     """Which page is wanted, and in which order: `createdAt,desc`."""
 
-    page: int = Field(default=0, ge=0, le=1 << 31)
-    size: int = Field(default=20, ge=1, le=1_000)
-    sort: tuple[str, ...] = ()
-    command_types: tuple[str, ...] = ()
+    page: int = Field(default=0, ge=0, le=1 << 31, description="Which page; the first is 0")
+    size: int = Field(default=20, ge=1, le=1_000, description="How many are on a page")
+    sort: tuple[str, ...] = Field((), description=f"By what: {', '.join(ORDERS)}; asc or desc behind it")
+    command_types: tuple[str, ...] = Field((), description="Only commands of these types")
 
 
 class LastBody(Camel):
     """Whose last commands are wanted; no types are all types."""
 
-    endpoint_ids: Ids
-    command_types: Annotated[tuple[str, ...], Field(max_length=100)] = ()
+    endpoint_ids: list[str] = Field(min_length=1, max_length=_MOST_LISTED, description="The endpoints")
+    command_types: tuple[str, ...] = Field((), max_length=100, description="Only commands of these types")
 
 
 class TaskQuery(Camel):
     """The application that a task belongs to."""
 
-    app_name: str
+    app_name: str = Field(description="The application")
 
 
 class TasksQuery(PageQuery):
     """Which tasks are wanted."""
 
-    app_name: str
-    command_type: str | None = None
-    filter_id: str | None = None
-    sort_by: Literal["commandType", "filterId", "createdAt", "taskId"] = "createdAt"
-    sort_order: Literal["ASC", "DESC"] = "DESC"
+    app_name: str = Field(description="The application")
+    command_type: str | None = Field(None, description="Only tasks of this type of command")
+    filter_id: str | None = Field(None, description="Only tasks for this endpoint filter")
+    sort_by: Literal["commandType", "filterId", "createdAt", "taskId"] = Field("createdAt", description="By what")
+    sort_order: Literal["ASC", "DESC"] = Field("DESC", description="In which direction")
 
 
 def routes(
@@ -147,6 +155,17 @@ def routes(
             path=one_type,
             handler=api.post_command,
             summary="Have a command run: 200 with the result's payload, or 202 with where the result will be",
+            description=(
+                "The command is kept until the endpoint has answered or its life is over, also over restarts. The "
+                "endpoint's own status and phrase are in `X-Command-Status-Code` and `X-Command-Reason-Phrase`."
+            ),
+            example={"on": True},
+            means={
+                200: "The endpoint has answered; the body is its payload, empty if it gave none",
+                202: "There is no result yet; `Location` says where it will be",
+                404: "There is no such endpoint, or the command was deleted while its result was waited for",
+                429: "As many commands wait for this endpoint as may; nothing was done",
+            },
             query=CommandQuery,
             returns=Any,
             also={202: None},
@@ -158,6 +177,7 @@ def routes(
             path=f"{one_type}/last",
             handler=api.get_last,
             summary="The last command of a type",
+            means={404: "The endpoint has no command of this type"},
             returns=CommandView,
             errors=(NotFound,),
         ),
@@ -166,6 +186,20 @@ def routes(
             path=f"{one_type}/{{commandId}}",
             handler=api.get_command,
             summary="One command",
+            shows={
+                "commandId": 7,
+                "commandType": "switch",
+                "endpointId": "kitchen-1",
+                "status": "EXECUTED",
+                "statusCode": 200,
+                "reasonPhrase": "OK",
+                "requestPayload": {"on": True},
+                "responsePayload": {"on": True},
+                "createdAt": "2026-11-22T09:00:00.000Z",
+                "updatedAt": "2026-11-22T09:00:00.240Z",
+                "deliverAt": "2026-11-22T09:00:00.000Z",
+                "expiresAt": "2026-11-22T10:00:00.000Z",
+            },
             returns=CommandView,
             errors=(NotFound,),
         ),
@@ -174,6 +208,7 @@ def routes(
             path=f"{one_type}/{{commandId}}",
             handler=api.delete_command,
             summary="Delete a command; it is not delivered any more",
+            description="It is gone from all lists; whoever waits for its result is told that it was deleted.",
             status=204,
             errors=(NotFound,),
         ),
@@ -191,6 +226,7 @@ def routes(
             path=f"{every}/last",
             handler=api.post_last,
             summary="The last command of each type of endpoints",
+            example={"endpointIds": ["kitchen-1"], "commandTypes": ["switch"]},
             body=LastBody,
             returns=list[CommandView],
             writes=False,
@@ -201,6 +237,7 @@ def routes(
             path=f"{every}/batch/tasks",
             handler=api.get_tasks,
             summary="The tasks of an application",
+            means={404: "There is no such application"},
             query=TasksQuery,
             returns=TaskPageView,
             errors=(InvalidInput, NotFound),
@@ -210,6 +247,7 @@ def routes(
             path=f"{every}/batch/tasks/{{taskId}}",
             handler=api.get_task,
             summary="The commands of a task, by how far they have come",
+            means={404: "The application has no such task"},
             query=TaskQuery,
             returns=TaskCommandsView,
             errors=(InvalidInput, NotFound),
@@ -219,6 +257,7 @@ def routes(
             path=f"{every}/{{applicationName}}",
             handler=api.get_page,
             summary="The commands of an application, by pages",
+            description="In the layout of a Spring page; each command says which endpoint it is for.",
             query=PagesQuery,
             returns=CommandPageView,
             errors=(InvalidInput, NotFound),
@@ -228,6 +267,16 @@ def routes(
             path=f"{every}/{{commandType}}/batch/by-filter",
             handler=api.post_by_filter,
             summary="Have a command run by all endpoints that match a filter",
+            description=(
+                "For those that match now. The answer comes at once; the task says how far its commands have come."
+            ),
+            example={"on": False},
+            means={
+                200: "The task has begun",
+                404: "There is no such filter",
+                409: "The filter is pending, or an endpoint has no numbers left for commands of this type",
+                503: "The register of endpoints does not answer; no command was made",
+            },
             query=FilterQuery,
             returns=TaskIdView,
             errors=(InvalidInput, NotFound, Conflict, TooLarge, Unavailable),
@@ -238,6 +287,12 @@ def routes(
             path=f"{every}/{{commandType}}/batch/by-endpoints",
             handler=api.post_by_endpoints,
             summary="Have a command run by many endpoints",
+            example={"endpointIds": ["kitchen-1", "cellar-2"], "payload": {"on": False}},
+            means={
+                200: "The task has begun",
+                404: "One of the endpoints is not there; no command was made",
+                503: "The register of endpoints does not answer; no command was made",
+            },
             query=DeliveryQuery,
             body=EndpointsBody,
             returns=TaskIdView,

@@ -30,8 +30,8 @@ class RefusalOut(Camel):
 class RefusalQuery(PageQuery):
     """Which refusals."""
 
-    endpoint_id: str | None = None
-    status_code: int | None = Field(None, ge=0, le=999)
+    endpoint_id: str | None = Field(None, description="Only those of this endpoint")
+    status_code: int | None = Field(None, ge=0, le=999, description="Only those with this status, like 400")
 
 
 def routes(refusals: RefusalRepository) -> list[Route]:
@@ -50,6 +50,9 @@ def routes(refusals: RefusalRepository) -> list[Route]:
             path="/refusals",
             handler=get_refusals,
             summary="Messages of devices that were refused, newest first",
+            description=(
+                "What a device was told on `/error`, kept for the operator. The token is never kept, only its hash."
+            ),
             query=RefusalQuery,
             returns=Page[RefusalOut],
         )

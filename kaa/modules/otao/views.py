@@ -27,54 +27,68 @@ VersionText = Annotated[str, StringConstraints(max_length=MAX_VERSION)]
 class FilterBody(Camel):
     """A filter whose endpoints get the version, from a date on or at once."""
 
-    filter_id: Annotated[str, StringConstraints(min_length=1, max_length=128)]
-    rollout_date: datetime | None = None
+    filter_id: Annotated[str, StringConstraints(min_length=1, max_length=128)] = Field(
+        description="The endpoint filter"
+    )
+    rollout_date: datetime | None = Field(default=None, description="From when on; at once without it")
 
 
 class SoftwareBody(Camel):
     """A software version; the specification is what endpoints get."""
 
-    version: VersionText | None = None
-    specification: Any = None
-    metadata: Any = None
-    upgradable_from: Annotated[list[VersionText], Field(max_length=_MAX_VERSIONS)] | None = None
-    downgradable_to: Annotated[list[VersionText], Field(max_length=_MAX_VERSIONS)] | None = None
-    rollout_strategy: Strategy
-    filters: Annotated[list[FilterBody], Field(max_length=_MAX_FILTERS)] | None = None
-    compatible_with: dict[str, Any] | str | None = None
+    version: VersionText | None = Field(default=None, description="As in the path, if it is said at all")
+    specification: Any = Field(default=None, description="What endpoints are sent: any JSON, like a link and a digest")
+    metadata: Any = Field(default=None, description="What is known of it; endpoints are not sent it")
+    upgradable_from: Annotated[list[VersionText], Field(max_length=_MAX_VERSIONS)] | None = Field(
+        default=None, description="The versions that may be replaced by this one"
+    )
+    downgradable_to: Annotated[list[VersionText], Field(max_length=_MAX_VERSIONS)] | None = Field(
+        default=None, description="The versions that a roll-back may go to"
+    )
+    rollout_strategy: Strategy = Field(
+        description="Who gets it: general is all, targeted the filters', suspended nobody"
+    )
+    filters: Annotated[list[FilterBody], Field(max_length=_MAX_FILTERS)] | None = Field(
+        default=None, description="If it is targeted: the filters whose endpoints get it"
+    )
+    compatible_with: dict[str, Any] | str | None = Field(
+        default=None, description="A query on metadata; endpoints that it does not match are never offered it"
+    )
 
 
 class NewSoftware(SoftwareBody):
     """A software version to be made."""
 
-    version: VersionText
+    version: VersionText = Field(description="A semantic version, like 1.4.0")
 
 
 class RollbackBody(Camel):
     """Where a version is to be taken back to; without it each endpoint goes where it came from."""
 
-    to: VersionText | None = None
+    to: VersionText | None = Field(default=None, description="Without it each endpoint goes where it came from")
 
 
 class PlanBody(Camel):
     """Where a way begins, and for which endpoint."""
 
-    from_: VersionText | None = Field(default=None, alias="from")
-    endpoint_id: Annotated[str, StringConstraints(max_length=128)] | None = None
+    from_: VersionText | None = Field(default=None, alias="from", description="The version that the way begins at")
+    endpoint_id: Annotated[str, StringConstraints(max_length=128)] | None = Field(
+        default=None, description="The endpoint that is to go it; its filters and metadata count then"
+    )
 
 
 class StatusesQuery(PageQuery):
     """Which endpoints are wanted: these, those that run one of these versions, those in one of these states."""
 
-    endpoint_id: tuple[str, ...] = ()
-    version: tuple[str, ...] = ()
-    status: tuple[Status, ...] = ()
+    endpoint_id: tuple[str, ...] = Field(default=(), description="Only these endpoints")
+    version: tuple[str, ...] = Field(default=(), description="Only those that run one of these versions")
+    status: tuple[Status, ...] = Field(default=(), description="Only those in one of these states")
 
 
 class CompatibilityQuery(Camel):
     """The key of metadata by whose values endpoints are counted."""
 
-    key: str
+    key: str = Field(description="The metadata key, like `model`")
 
 
 class FilterView(Camel):

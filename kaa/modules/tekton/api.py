@@ -16,22 +16,27 @@ from .service import Catalogue
 DisplayName = Annotated[str, StringConstraints(max_length=256)]
 Description = Annotated[str, StringConstraints(max_length=4096)]
 Envelope = dict[str, Any]
+_SETTINGS = {"retention": "30d"}
 
 
 class NewApplication(Camel):
     """An application to be made; without a name one is made up."""
 
-    name: Annotated[str, StringConstraints(pattern=f"^{APPLICATION_NAME.pattern}$")] | None = None
-    display_name: DisplayName | None = None
-    description: Description | None = None
+    name: Annotated[str, StringConstraints(pattern=f"^{APPLICATION_NAME.pattern}$")] | None = Field(
+        None, description="Lower case letters, digits, - and _; made up where it is not given"
+    )
+    display_name: DisplayName | None = Field(None, description="A name for people")
+    description: Description | None = Field(None, description="What it is for")
 
 
 class NewVersion(Camel):
     """A version to be made; its name will be `<application>-<nameSuffix>`."""
 
-    name_suffix: Annotated[str, StringConstraints(pattern=f"^{VERSION_SUFFIX.pattern}$")]
-    display_name: DisplayName | None = None
-    description: Description | None = None
+    name_suffix: Annotated[str, StringConstraints(pattern=f"^{VERSION_SUFFIX.pattern}$")] = Field(
+        description="What stands behind the application's name, like v1"
+    )
+    display_name: DisplayName | None = Field(None, description="A name for people")
+    description: Description | None = Field(None, description="What it is for")
 
 
 class VersionView(Camel):
@@ -53,13 +58,13 @@ class ApplicationView(VersionView):
 class TenantQuery(Camel):
     """Whose applications; there is one tenant."""
 
-    tenant_id: str = TENANT
+    tenant_id: str = Field(TENANT, description=f"There is one tenant, {TENANT}; of another one there is nothing")
 
 
 class SettingsQuery(TenantQuery):
     """Which instances' settings; all, if none is named."""
 
-    service_instance_name: tuple[str, ...] = Field(default=())
+    service_instance_name: tuple[str, ...] = Field(default=(), description="Only those of these instances")
 
 
 def routes(catalogue: Catalogue) -> list[Route]:
@@ -72,6 +77,8 @@ def routes(catalogue: Catalogue) -> list[Route]:
             path="/applications",
             handler=api.post_application,
             summary="Make an application",
+            example={"name": "smart-home", "displayName": "Smart home"},
+            means={409: "The name is taken"},
             body=NewApplication,
             body_optional=True,
             returns=ApplicationView,
@@ -100,6 +107,8 @@ def routes(catalogue: Catalogue) -> list[Route]:
             path=f"{application}/app-versions",
             handler=api.post_version,
             summary="Make a version of an application",
+            example={"nameSuffix": "v1"},
+            means={409: "The application has that version already"},
             body=NewVersion,
             returns=VersionView,
             status=201,
@@ -123,18 +132,23 @@ def routes(catalogue: Catalogue) -> list[Route]:
             returns=VersionView,
             errors=(NotFound,),
         ),
-        *_settings_routes(api, f"/app-configs{application}", "an application"),
-        *_settings_routes(api, f"/app-configs{version}", "a version"),
+        *_settings_routes(api, f"/app-configs{application}", "an application", _wrap(_SETTINGS, "smart-home", None)),
+        *_settings_routes(api, f"/app-configs{version}", "a version", _wrap(_SETTINGS, "smart-home", "smart-home-v1")),
     ]
 
 
-def _settings_routes(api: "_Api", path: str, of: str) -> list[Route]:
+def _settings_routes(api: "_Api", path: str, of: str, tree: Envelope) -> list[Route]:
     return [
         Route(
             method="PUT",
             path=path,
             handler=api.put_settings,
             summary=f"Replace the settings of {of} for the instances named",
+            description=(
+                "Below each instance's name the path to what they are for, as in the example. They hold at once; "
+                "null takes them away."
+            ),
+            example={"epts": tree},
             body=Envelope,
             returns=Envelope,
             errors=(InvalidInput, NotFound),
@@ -144,6 +158,7 @@ def _settings_routes(api: "_Api", path: str, of: str) -> list[Route]:
             path=path,
             handler=api.get_settings,
             summary=f"The settings of {of}, by instance",
+            description="In the same layout as they are written.",
             query=SettingsQuery,
             returns=Envelope,
             errors=(NotFound,),

@@ -1,5 +1,7 @@
 """What several routes take and show."""
 
+from pydantic import Field
+
 from kaa.core.dates import Date
 from kaa.core.http import Camel
 from kaa.protocols.cmp import DEFAULT
@@ -10,10 +12,15 @@ BODY_FACTOR = 6
 """How much longer a body may be than what it comes to: escapes and spaces."""
 
 
+EXAMPLE = {"interval": 60}
+"""A configuration, as the document shows one."""
+TEXT_EXAMPLE = '{"interval":60}'
+
+
 class NameQuery(Camel):
     """Which configuration, by its name."""
 
-    name: str = DEFAULT
+    name: str = Field(DEFAULT, description="The name of the configuration; an endpoint can have several")
 
 
 class ConfigurationView(Camel):

@@ -19,16 +19,16 @@ from .endpoints import AppVersionName, GivenId, GivenToken, is_none
 class BatchItemBody(Camel):
     """One endpoint of a batch; id and token are made up where they are not given."""
 
-    endpoint_token: GivenToken | None = None
-    endpoint_id: GivenId | None = None
-    metadata: dict[str, Any] | None = None
+    endpoint_token: GivenToken | None = Field(None, description="Made up where it is not given")
+    endpoint_id: GivenId | None = Field(None, description="Made up where it is not given")
+    metadata: dict[str, Any] | None = Field(None, description="What is known of it: any JSON by key")
 
 
 class NewBatch(Camel):
     """Endpoints to be registered together."""
 
-    app_version: AppVersionName
-    endpoints: Annotated[list[BatchItemBody], Field(min_length=1, max_length=MAX_ITEMS)]
+    app_version: AppVersionName = Field(description="The version of an application that all belong to")
+    endpoints: list[BatchItemBody] = Field(min_length=1, max_length=MAX_ITEMS, description="The endpoints")
 
 
 class BatchTask(Camel):
@@ -40,9 +40,9 @@ class BatchTask(Camel):
 class BatchQuery(Camel):
     """Which batch is asked for."""
 
-    app_name: str
-    task_id: str
-    tenant_id: str = TENANT
+    app_name: str = Field(description="The application of the endpoints")
+    task_id: str = Field(description="What the batch is asked for by, as starting it gave it")
+    tenant_id: str = Field(TENANT, description=f"There is one tenant, {TENANT}; of another one there is nothing")
 
 
 class CreatedView(Camel):
@@ -83,6 +83,12 @@ def routes(batches: Batches) -> list[Route]:
             path="/endpoints/batch",
             handler=api.post_batch,
             summary="Register up to a thousand endpoints",
+            example={"appVersion": {"name": "smart-home-v1"}, "endpoints": [{"metadata": {"room": "cellar"}}]},
+            means={
+                202: "They are being registered; the status says how far that is",
+                404: "There is no such application version",
+                429: "Too many batches are waiting; nothing was begun",
+            },
             body=NewBatch,
             returns=BatchTask,
             status=202,
@@ -93,6 +99,8 @@ def routes(batches: Batches) -> list[Route]:
             path="/endpoints/batch/status",
             handler=api.get_status,
             summary="What became of a batch; tokens are shown the first time",
+            description="It is kept for a day. A key that may only read is not shown the tokens.",
+            means={404: "The application has no such batch, or a day has gone by since it ended"},
             query=BatchQuery,
             returns=BatchView,
             errors=(InvalidInput, NotFound),

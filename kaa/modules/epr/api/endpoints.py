@@ -27,15 +27,15 @@ GivenToken = Annotated[str, StringConstraints(pattern=f"^{ENDPOINT_TOKEN.pattern
 class AppVersionName(Camel):
     """An application version, by its name."""
 
-    name: str
+    name: str = Field(description="Like `smart-home-v1`")
 
 
 class NewRelation(Camel):
     """A relation of a new endpoint: another one contains it (`from`), or it contains another one (`to`)."""
 
-    type: Literal["contains"]
-    from_: str | None = Field(None, alias="from")
-    to: str | None = None
+    type: Literal["contains"] = Field(description="The one kind that there is")
+    from_: str | None = Field(None, alias="from", description="The endpoint that contains the new one")
+    to: str | None = Field(None, description="The endpoint that the new one contains")
 
     @model_validator(mode="after")
     def _has_one_end(self) -> Self:
@@ -47,11 +47,13 @@ class NewRelation(Camel):
 class NewEndpoint(Camel):
     """An endpoint to be registered; id and token are made up where they are not given."""
 
-    app_version: AppVersionName
-    metadata: dict[str, Any] | None = None
-    endpoint_token: GivenToken | None = None
-    endpoint_id: GivenId | None = None
-    relations: Annotated[tuple[NewRelation, ...], Field(max_length=MAX_RELATIONS)] = ()
+    app_version: AppVersionName = Field(description="The version of an application that it belongs to")
+    metadata: dict[str, Any] | None = Field(None, description="What is known of it: any JSON by key")
+    endpoint_token: GivenToken | None = Field(None, description="A token of one's own; without it one is made up")
+    endpoint_id: GivenId | None = Field(None, description="An id of one's own; without it one is made up")
+    relations: tuple[NewRelation, ...] = Field(
+        (), max_length=MAX_RELATIONS, description="What contains it, and what it contains"
+    )
 
 
 class AppVersionView(Camel):
@@ -82,7 +84,7 @@ class RegisteredView(EndpointView):
 class EndpointIds(Camel):
     """Endpoints, by their ids."""
 
-    endpoint_ids: Annotated[list[str], Field(max_length=1_000)]
+    endpoint_ids: list[str] = Field(max_length=1_000, description="The endpoints")
 
 
 class DeletedView(Camel):
@@ -101,6 +103,22 @@ def routes(register: Register) -> list[Route]:
             path="/endpoints",
             handler=api.post_endpoint,
             summary="Register an endpoint",
+            description="The token is shown this once: it is stored hashed.",
+            example={"appVersion": {"name": "smart-home-v1"}, "metadata": {"room": "kitchen"}},
+            shows={
+                "endpointId": "c5e9a6c7-1634-4807-bb37-00a2d57b24ae",
+                "createdDate": "2026-11-22T09:00:00.000Z",
+                "appVersion": {"name": "smart-home-v1", "registeredDate": "2026-11-22T09:00:00.000Z"},
+                "metadata": {"room": "kitchen"},
+                "metadataUpdatedDate": "2026-11-22T09:00:00.000Z",
+                "token": "Tq3v0yXkQ0m1yZ7c9o2w5A",
+                "status": "Inactive",
+            },
+            means={
+                404: "There is no such application version, or no such endpoint to be related to",
+                409: "The id or the token is taken",
+                503: "The service of tokens does not answer; nothing was registered",
+            },
             body=NewEndpoint,
             returns=RegisteredView,
             status=201,
@@ -111,6 +129,7 @@ def routes(register: Register) -> list[Route]:
             path="/endpoints/{endpointId}",
             handler=api.delete_endpoint,
             summary="Delete an endpoint and its tokens",
+            description="Its points stay until their retention ends.",
             status=204,
             errors=(NotFound,),
         ),
@@ -119,6 +138,8 @@ def routes(register: Register) -> list[Route]:
             path="/endpoints/delete",
             handler=api.delete_endpoints,
             summary="Delete endpoints and their tokens",
+            description="Those that are not there are named; their points stay until the retention ends.",
+            example={"endpointIds": ["kitchen-1", "cellar-2"]},
             body=EndpointIds,
             returns=DeletedView,
             errors=(InvalidInput,),
@@ -136,6 +157,11 @@ def routes(register: Register) -> list[Route]:
             path="/endpoints/{endpointId}/app-version",
             handler=api.put_version,
             summary="Move an endpoint to another version of its application",
+            example={"name": "smart-home-v2"},
+            means={
+                404: "There is no such endpoint or application version",
+                409: "The version is of another application, or the endpoint was moved or deleted meanwhile",
+            },
             body=AppVersionName,
             returns=AppVersionView,
             errors=(InvalidInput, NotFound, Conflict),
