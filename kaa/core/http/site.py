@@ -16,6 +16,7 @@ from kaa.core.config import Duration, Settings, Size
 from kaa.core.errors import NotFound
 from kaa.core.health import Health
 from kaa.core.ids import Ids
+from kaa.core.log import is_debug
 from kaa.core.metrics import Metrics
 
 from . import render, root
@@ -150,6 +151,14 @@ class Site:
             mounted.path if mounted else "unmatched",
             str(response.status),
         )
+        if is_debug():
+            log.debug(
+                "request_answered",
+                correlation_id=correlation_id,
+                method=labels[1],
+                route=labels[2],
+                status=response.status,
+            )
         self._requests.labels(*labels).inc()
         self._seconds.labels(*labels).observe((self._clock.monotonic_ms() - started_ms) / 1000)
         return response
