@@ -1,7 +1,6 @@
 """`/docs`: a page to read and try the OpenAPI document. It is Swagger UI, out of an installed package."""
 
 import asyncio
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -95,6 +94,8 @@ def routes() -> list[Route]:
 
 def _read(name: str) -> tuple[bytes, str]:
     """Read a file anew each time: few ask, each once an hour, and a server has no use for it in between."""
+    from importlib.metadata import version  # noqa: PLC0415  it brings much along that an idle server does without
+
     spec = find_spec("swagger_ui")  # finds it without running any of its code
     assert spec is not None
     assert spec.origin is not None
