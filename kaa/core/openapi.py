@@ -220,16 +220,16 @@ def _responses(mounted: Mounted, number: int, schemas: _Schemas) -> dict[str, An
     if route.tagged:
         given[304] = {"description": meaning(mounted, 304)}
     refusals: list[type[Refusal]] = list(route.errors)
+    if route.writes:
+        refusals += [Unavailable, StorageFull]
     if route.query is not None or route.body is not None:
         refusals.append(InvalidInput)
     if route.body is not None:
         refusals.append(TooLarge)
     if _has_tenant_checked(mounted, schemas.query(number)):
         refusals.append(NotFound)
-    if route.writes:
-        refusals += [Unavailable, StorageFull]
     if not route.open:
-        refusals += [Unauthenticated, Forbidden]
+        refusals += [Unauthenticated, Forbidden]  # each may be none of a key's business
     errors = sorted({refusal.status for refusal in refusals} | {500})
     return {str(status): one for status, one in given.items()} | {
         str(status): {

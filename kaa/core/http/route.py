@@ -114,16 +114,16 @@ Handler = Callable[[Call], Awaitable[Any]]
 class Route:
     """One thing that can be asked for, with everything that the site and the document need to know about it.
 
+    For the document there are words: `description` says what the summary does not, `example` is a body that is taken,
+    `shows` one that is given, and `means` says what a status means here, where that is more than it always means.
+    `prompts` has a browser that shows no key ask its user for one.
+
     The handler gives an Answer, a Stream, or what becomes the body. `query` is a frozen pydantic model; fields that
     are lists or tuples take repeated and comma-separated values. `body` is anything that pydantic can validate, or
     `bytes` for the body as it came. A content type is documented, not checked: what counts is that the body parses.
     `gives` are the content types of the answer; JSON where there are none, of bytes a stream of octets. `also` are
     successes and the like beside `status`, each with what is in its body; None is no body. `tagged` says of a GET that
-    its answer has an ETag, and that it becomes 304 for one who has that state. `prompts` has a browser that shows no
-    key ask its user for one.
-
-    For the document there are words: `description` says what the summary does not, `example` is a body that is taken,
-    `shows` one that is given, and `means` says what a status means here, where that is more than it always means.
+    its answer has an ETag, and that it becomes 304 for one who has that state.
     """
 
     method: str
@@ -134,6 +134,7 @@ class Route:
     example: Any = None
     shows: Any = None
     means: Mapping[int, str] = field(default_factory=dict)
+    prompts: bool = False
     query: type[BaseModel] | None = None
     body: Any = None
     body_optional: bool = False
@@ -146,7 +147,6 @@ class Route:
     errors: tuple[type[Refusal], ...] = ()
     writes: bool | None = None  # a method other than GET and HEAD does, unless the route says otherwise
     open: bool = False
-    prompts: bool = False
     max_body_bytes: int | None = None  # the site's setting, 1 MiB by default
 
     def __post_init__(self) -> None:
