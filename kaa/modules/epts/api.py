@@ -153,9 +153,9 @@ def routes(queries: Queries, editing: Editing, clock: Clock) -> list[Route]:
             path="/time-series/config",
             handler=resource.get_config,
             summary="The series of applications",
-            shows={"smart-home": [{"name": "auto~temperature", "values": ["value"]}]},
             query=ConfigQuery,
             returns=dict[str, list[SeriesOut]],
+            shows={"smart-home": [{"name": "auto~temperature", "values": ["value"]}]},
         ),
         Route(
             method="GET",
