@@ -100,6 +100,16 @@ def test_what_is_shown_as_an_answer_is_one(found: dict[str, Any]) -> None:
     assert {name: said for name, said in shown.items() if said} == {}
 
 
+def test_what_stands_for_a_model_is_one(found: dict[str, Any]) -> None:
+    shown = {
+        f"{name} {number}": complaint(found, schema, example)
+        for name, schema in found["components"]["schemas"].items()
+        for number, example in enumerate(schema.get("examples", ()))
+    }
+    assert len(shown) > 20
+    assert {name: said for name, said in shown.items() if said} == {}
+
+
 def test_the_words_for_parameters_are_all_needed(mounted: list[Mounted]) -> None:
     used = {
         f"{before}/{name}" if f"{before}/{name}" in PARAMETERS else name

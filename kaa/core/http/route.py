@@ -33,6 +33,11 @@ class Camel(BaseModel):
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, defer_build=True)
 
 
+def like(example: Mapping[str, Any]) -> ConfigDict:
+    """Give the `model_config` of a model that the document is to show by an example, with the names of the wire."""
+    return ConfigDict(json_schema_extra={"examples": [dict(example)]})
+
+
 class PageQuery(Camel):
     """Which part of a list is wanted."""
 

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from kaa.core.dates import Date
-from kaa.core.http import Call, Camel, Page, PageQuery, Route
+from kaa.core.http import Call, Camel, Page, PageQuery, Route, like
 
 from .models import KeptRefusal
 from .repository import RefusalRepository
@@ -15,6 +15,20 @@ class RefusalOut(Camel):
     `payload` is its head (at most 256 bytes; the whole of a message that was given up after failing three times), with
     what is no UTF-8 replaced.
     """
+
+    model_config = like(
+        {
+            "id": 41,
+            "timestamp": "2026-11-22T09:00:00.000Z",
+            "endpointId": "c5e9a6c7-1634-4807-bb37-00a2d57b24ae",
+            "tokenHash": None,
+            "topic": "kp1/smart-home-v1/dcx/…/json/1",
+            "statusCode": 400,
+            "reason": "the payload is not JSON: JSON is malformed: invalid character (byte 16)",
+            "payload": '{"temperature": 2',
+            "payloadSize": 17,
+        }
+    )
 
     id: int
     timestamp: Date

@@ -9,7 +9,7 @@ from pydantic_core import from_json, to_json
 
 from kaa.core.dates import Date, iso
 from kaa.core.errors import InvalidInput
-from kaa.core.http import Camel, PageQuery
+from kaa.core.http import Camel, PageQuery, like
 from kaa.protocols.names import AppVersionName, EndpointId
 
 from .insight import Hop, Matrix
@@ -108,6 +108,23 @@ class RollbackView(Camel):
 class SoftwareView(Camel):
     """A software version."""
 
+    model_config = like(
+        {
+            "id": "5a1d9b0e-1a52-4a0b-8d35-9a6f3a0f2d10",
+            "version": "1.1.0",
+            "specification": {"link": "https://example.org/1.1.0.bin"},
+            "metadata": None,
+            "upgradableFrom": ["1.0.0"],
+            "downgradableTo": ["1.0.0"],
+            "rolloutStrategy": "general",
+            "filters": [],
+            "compatibleWith": None,
+            "rollback": None,
+            "createdDate": "2026-11-22T09:00:00.000Z",
+            "updatedDate": "2026-11-22T09:00:00.000Z",
+        }
+    )
+
     id: str
     version: str
     specification: Any
@@ -132,6 +149,17 @@ class LeftView(Camel):
 class TakenBackView(RollbackView):
     """A roll-back: of the endpoints that run the version, how many are offered another, and which are left alone."""
 
+    model_config = like(
+        {
+            "to": "1.0.0",
+            "startedDate": "2026-11-22T09:00:00.000Z",
+            "version": "1.1.0",
+            "offered": 11,
+            "leftAlone": 1,
+            "leftAloneEndpoints": [{"endpointId": "cellar-2", "previousVersion": None}],
+        }
+    )
+
     version: str
     offered: int
     left_alone: int
@@ -149,6 +177,20 @@ class ResultView(Camel):
 
 class StatusView(Camel):
     """Where an endpoint is."""
+
+    model_config = like(
+        {
+            "endpointId": "c5e9a6c7-1634-4807-bb37-00a2d57b24ae",
+            "appVersionName": "smart-home-v1",
+            "version": "1.0.0",
+            "versionDate": "2026-11-22T09:00:00.000Z",
+            "previousVersion": None,
+            "offeredVersion": "1.1.0",
+            "offeredDate": "2026-11-22T09:00:00.000Z",
+            "status": "OFFERED",
+            "lastResult": None,
+        }
+    )
 
     endpoint_id: EndpointId
     app_version_name: AppVersionName
@@ -172,6 +214,14 @@ class HopView(Camel):
 class PlanView(Camel):
     """The way from a version on, one report at a time."""
 
+    model_config = like(
+        {
+            "from": "1.0.0",
+            "to": "1.1.0",
+            "path": [{"version": "1.1.0", "rolloutStrategy": "general", "conditional": False}],
+        }
+    )
+
     from_: str = Field(alias="from")
     to: str
     path: list[HopView]
@@ -186,6 +236,14 @@ class ValueView(Camel):
 
 class CompatibilityView(Camel):
     """How many endpoints run each version, by their value for a key of metadata."""
+
+    model_config = like(
+        {
+            "key": "model",
+            "versions": ["1.0.0", "1.1.0"],
+            "values": [{"value": "T-100", "endpoints": {"1.0.0": 3, "1.1.0": 9}}],
+        }
+    )
 
     key: str
     versions: list[str]

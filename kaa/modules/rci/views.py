@@ -5,13 +5,30 @@ from typing import Any
 from pydantic_core import to_json
 
 from kaa.core.dates import Date, iso
-from kaa.core.http import Camel
+from kaa.core.http import Camel, like
 
 from .models import CallbackStatus, Command, Status
 
 
 class CommandView(Camel):
     """A command; what has not come yet is null."""
+
+    model_config = like(
+        {
+            "commandId": 1073741830,
+            "commandType": "switch",
+            "endpointId": "c5e9a6c7-1634-4807-bb37-00a2d57b24ae",
+            "status": "EXECUTED",
+            "statusCode": 200,
+            "reasonPhrase": "OK",
+            "requestPayload": {"on": True},
+            "responsePayload": {"on": True},
+            "createdAt": "2026-11-22T09:00:00.000Z",
+            "updatedAt": "2026-11-22T09:00:00.240Z",
+            "expiresAt": "2026-11-22T10:00:00.000Z",
+            "callbackStatus": None,
+        }
+    )
 
     command_id: int
     command_type: str

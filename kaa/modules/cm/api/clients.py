@@ -9,7 +9,7 @@ from kaa.core.auth import Role
 from kaa.core.config import Duration
 from kaa.core.dates import Date
 from kaa.core.errors import Conflict, Forbidden, InvalidInput, NotFound, Unavailable
-from kaa.core.http import Answer, Call, Camel, Route, Stream
+from kaa.core.http import Answer, Call, Camel, Route, Stream, like
 from kaa.core.http.render import to_json
 
 from ..models import Client, Kind, Status, User
@@ -78,17 +78,54 @@ class _ClientView(Camel):
 class UserView(_ClientView):
     """A user name, without its password."""
 
+    model_config = like(
+        {
+            "id": "0b1f8a52-9b67-4c1b-a5b2-2d3f7f1f6b60",
+            "state": "Active",
+            "createdDate": "2026-11-22T09:00:00.000Z",
+            "updatedDate": "2026-11-22T09:00:00.000Z",
+            "lastUseDate": None,
+            "username": "gateway-8",
+        }
+    )
+
     username: str
 
 
 class NewUserView(UserView):
     """A new user name; with its password where that was made up, which is shown this once."""
 
+    model_config = like(
+        {
+            "id": "0b1f8a52-9b67-4c1b-a5b2-2d3f7f1f6b60",
+            "state": "Active",
+            "createdDate": "2026-11-22T09:00:00.000Z",
+            "updatedDate": "2026-11-22T09:00:00.000Z",
+            "lastUseDate": None,
+            "username": "gateway-8",
+            "password": "k3yq-vm2p-7rzd-x0ab",
+        }
+    )
+
     password: str | None = None
 
 
 class CertificateView(_ClientView):
     """A certificate, by what it is known by."""
+
+    model_config = like(
+        {
+            "id": "0b1f8a52-9b67-4c1b-a5b2-2d3f7f1f6b60",
+            "state": "Active",
+            "createdDate": "2026-11-22T09:00:00.000Z",
+            "updatedDate": "2026-11-22T09:00:00.000Z",
+            "lastUseDate": None,
+            "commonName": "gateway-7",
+            "issuer": "CN=kaa authority",
+            "serialNumber": "4f3a9c",
+            "notAfter": "2027-11-22T09:00:00.000Z",
+        }
+    )
 
     common_name: str | None
     issuer: str
@@ -99,12 +136,30 @@ class CertificateView(_ClientView):
 class NewCertificateView(CertificateView):
     """A new certificate; where it was made here with its chain and its private key (PEM), which is shown this once."""
 
+    model_config = like(
+        {
+            "id": "0b1f8a52-9b67-4c1b-a5b2-2d3f7f1f6b60",
+            "state": "Active",
+            "createdDate": "2026-11-22T09:00:00.000Z",
+            "updatedDate": "2026-11-22T09:00:00.000Z",
+            "lastUseDate": None,
+            "commonName": "gateway-7",
+            "issuer": "CN=kaa authority",
+            "serialNumber": "4f3a9c",
+            "notAfter": "2027-11-22T09:00:00.000Z",
+            "certificate": "-----BEGIN CERTIFICATE-----\n…\n-----END CERTIFICATE-----\n",
+            "privateKey": "-----BEGIN PRIVATE KEY-----\n…\n-----END PRIVATE KEY-----\n",
+        }
+    )
+
     certificate: str | None = None
     private_key: str | None = None
 
 
 class AuthorityView(Camel):
     """The certificate that those which are made here are verified with, in PEM."""
+
+    model_config = like({"certificate": "-----BEGIN CERTIFICATE-----\n…\n-----END CERTIFICATE-----\n"})
 
     certificate: str
 

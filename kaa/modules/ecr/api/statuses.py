@@ -7,7 +7,7 @@ from pydantic import Field
 
 from kaa.core.dates import Date
 from kaa.core.errors import InvalidInput
-from kaa.core.http import Call, Camel, Route
+from kaa.core.http import Call, Camel, Route, like
 
 from ..models import State, Status, StatusesWanted
 from ..service import Configurations
@@ -32,6 +32,21 @@ class StatusesQuery(Camel):
 
 class StatusView(Camel):
     """What became of a configuration at an endpoint."""
+
+    model_config = like(
+        {
+            "configId": "6f1c1a4b0c7de3f5a8e29b64d0735c18e4b9f2a6d31c08577e4fa90b82cd6e13",
+            "name": "default",
+            "endpointId": "c5e9a6c7-1634-4807-bb37-00a2d57b24ae",
+            "appVersionName": "smart-home-v1",
+            "status": "APPLIED",
+            "config": '{"interval":60}',
+            "lastDispatchedDate": "2026-11-22T09:00:00.000Z",
+            "lastConfirmedDate": "2026-11-22T09:00:00.240Z",
+            "confirmationStatusCode": 200,
+            "confirmationReasonPhrase": "OK",
+        }
+    )
 
     config_id: str
     name: str

@@ -7,7 +7,7 @@ from pydantic_core import to_json
 
 from kaa.core.auth import Role
 from kaa.core.errors import InvalidInput, NotFound, TooMany
-from kaa.core.http import Answer, Call, Camel, Route
+from kaa.core.http import Answer, Call, Camel, Route, like
 from kaa.protocols.names import TENANT
 
 from ..models import Batch
@@ -33,6 +33,8 @@ class NewBatch(Camel):
 
 class BatchTask(Camel):
     """What a batch is asked for by."""
+
+    model_config = like({"taskId": "e1b6a8de-7f7b-4f0e-9f0f-2f3c58f1a001"})
 
     task_id: str
 
@@ -65,6 +67,30 @@ class FailedView(Camel):
 
 class BatchView(Camel):
     """How far a batch is, and what has become of each endpoint that it has come to; tokens when it is done."""
+
+    model_config = like(
+        {
+            "taskId": "e1b6a8de-7f7b-4f0e-9f0f-2f3c58f1a001",
+            "state": "DONE",
+            "createdCount": 1,
+            "failedCount": 1,
+            "created": [
+                {
+                    "endpointId": "c5e9a6c7-1634-4807-bb37-00a2d57b24ae",
+                    "endpointToken": "Tq3v0yXkQ0m1yZ7c9o2w5A",
+                    "metadata": {"room": "cellar"},
+                }
+            ],
+            "failed": [
+                {
+                    "endpointId": "kitchen-1",
+                    "metadata": "{}",
+                    "status": "FAILED",
+                    "statusReason": "endpointId: there is an endpoint 'kitchen-1' already",
+                }
+            ],
+        }
+    )
 
     task_id: str
     state: Literal["RUNNING", "DONE"]

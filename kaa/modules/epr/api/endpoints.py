@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from kaa.core.dates import Date
 from kaa.core.errors import Conflict, InvalidInput, NotFound, Unavailable
-from kaa.core.http import Answer, Call, Camel, Route
+from kaa.core.http import Answer, Call, Camel, Route, like
 from kaa.protocols.names import ENDPOINT_ID, ENDPOINT_TOKEN, EndpointId
 
 from ..models import Endpoint, Relation
@@ -59,12 +59,24 @@ class NewEndpoint(Camel):
 class AppVersionView(Camel):
     """The version that an endpoint belongs to, and since when."""
 
+    model_config = like({"name": "smart-home-v1", "registeredDate": "2026-11-22T09:00:00.000Z"})
+
     name: str
     registered_date: Date
 
 
 class EndpointView(Camel):
     """An endpoint; metadata and filters only where they were asked for."""
+
+    model_config = like(
+        {
+            "endpointId": "c5e9a6c7-1634-4807-bb37-00a2d57b24ae",
+            "createdDate": "2026-11-22T09:00:00.000Z",
+            "appVersion": {"name": "smart-home-v1", "registeredDate": "2026-11-22T09:00:00.000Z"},
+            "metadata": {"room": "kitchen"},
+            "metadataUpdatedDate": "2026-11-22T09:00:00.000Z",
+        }
+    )
 
     endpoint_id: str
     created_date: Date
@@ -76,6 +88,18 @@ class EndpointView(Camel):
 
 class RegisteredView(EndpointView):
     """An endpoint that was registered, with its token, which is shown this once."""
+
+    model_config = like(
+        {
+            "endpointId": "c5e9a6c7-1634-4807-bb37-00a2d57b24ae",
+            "createdDate": "2026-11-22T09:00:00.000Z",
+            "appVersion": {"name": "smart-home-v1", "registeredDate": "2026-11-22T09:00:00.000Z"},
+            "metadata": {"room": "kitchen"},
+            "metadataUpdatedDate": "2026-11-22T09:00:00.000Z",
+            "token": "Tq3v0yXkQ0m1yZ7c9o2w5A",
+            "status": "Inactive",
+        }
+    )
 
     token: str
     status: str
@@ -89,6 +113,8 @@ class EndpointIds(Camel):
 
 class DeletedView(Camel):
     """How many endpoints were deleted, and which were not there."""
+
+    model_config = like({"deleted": 1, "notFound": ["cellar-2"]})
 
     deleted: int
     not_found: list[str]
@@ -105,15 +131,6 @@ def routes(register: Register) -> list[Route]:
             summary="Register an endpoint",
             description="The token is shown this once: it is stored hashed.",
             example={"appVersion": {"name": "smart-home-v1"}, "metadata": {"room": "kitchen"}},
-            shows={
-                "endpointId": "c5e9a6c7-1634-4807-bb37-00a2d57b24ae",
-                "createdDate": "2026-11-22T09:00:00.000Z",
-                "appVersion": {"name": "smart-home-v1", "registeredDate": "2026-11-22T09:00:00.000Z"},
-                "metadata": {"room": "kitchen"},
-                "metadataUpdatedDate": "2026-11-22T09:00:00.000Z",
-                "token": "Tq3v0yXkQ0m1yZ7c9o2w5A",
-                "status": "Inactive",
-            },
             means={
                 404: "There is no such application version, or no such endpoint to be related to",
                 409: "The id or the token is taken",

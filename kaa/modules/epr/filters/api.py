@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 
 from kaa.core.dates import Date
 from kaa.core.errors import Conflict, InvalidInput, NotFound, PreconditionFailed
-from kaa.core.http import Answer, Call, Camel, Page, PageQuery, Route
+from kaa.core.http import Answer, Call, Camel, Page, PageQuery, Route, like
 
 from .models import Filter
 from .service import Filters
@@ -38,6 +38,19 @@ class FilterChanges(Camel):
 class FilterView(Camel):
     """A filter; `matchedEndpointsCount` counts once it is active."""
 
+    model_config = like(
+        {
+            "id": "0f6e2c9e-6f0e-4d2b-9a53-4f8f4c0f7a11",
+            "name": "second-floor",
+            "description": None,
+            "mongoQuery": {"metadata.floor": 2},
+            "status": "active",
+            "matchedEndpointsCount": 12,
+            "createdDate": "2026-11-22T09:00:00.000Z",
+            "updatedDate": "2026-11-22T09:00:00.000Z",
+        }
+    )
+
     id: str
     name: str | None
     description: str | None
@@ -64,16 +77,6 @@ def routes(filters: Filters) -> list[Route]:
             handler=api.post_filter,
             summary="Make an endpoint filter; it is pending until all endpoints have been looked at",
             example={"name": "second-floor", "mongoQuery": {"metadata.floor": 2}},
-            shows={
-                "id": "0f6e2c9e-6f0e-4d2b-9a53-4f8f4c0f7a11",
-                "name": "second-floor",
-                "description": None,
-                "mongoQuery": {"metadata.floor": 2},
-                "status": "pending",
-                "matchedEndpointsCount": 0,
-                "createdDate": "2026-11-22T09:00:00.000Z",
-                "updatedDate": "2026-11-22T09:00:00.000Z",
-            },
             means={409: "The name is taken, or the application has as many filters as it may"},
             body=NewFilter,
             returns=FilterView,
