@@ -101,7 +101,7 @@ def _routes(api: "_Api", plural: str, parameter: str, most_bytes: int) -> list[R
             path=every,
             handler=api.post,
             summary=f"Make a system configuration {whose}",
-            description="What the platform's own programs are configured with; who listens on the bus is told, endpoints are not.",
+            description="For programs of the platform: who listens on the bus is told of it, endpoints are not.",
             example=example,
             means=means,
             body=SystemBody,
