@@ -1,6 +1,6 @@
 """The one HTTP site: every instance answers under its own name."""
 
-from .route import Answer, Call, Camel, Mounted, Page, PageQuery, Route, Stream, like
+from .route import Answer, Call, Camel, Mounted, Page, PageQuery, Route, Stream
 from .site import HttpSettings, Site
 
 __all__ = [
@@ -14,5 +14,4 @@ __all__ = [
     "Route",
     "Site",
     "Stream",
-    "like",
 ]

@@ -32,10 +32,10 @@ class Camel(BaseModel):
     # built when it is first needed: a server has hundreds of these, and most are not asked for in a day
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, defer_build=True)
 
-
-def like(example: Mapping[str, Any]) -> ConfigDict:
-    """Give the `model_config` of a model that the document is to show by an example, with the names of the wire."""
-    return ConfigDict(json_schema_extra={"examples": [dict(example)]})
+    @staticmethod
+    def like(example: Mapping[str, Any]) -> ConfigDict:
+        """Give the `model_config` of a model that the document shows by an example, with the names of the wire."""
+        return ConfigDict(json_schema_extra={"examples": [dict(example)]})
 
 
 class PageQuery(Camel):

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from kaa.core.dates import Date, iso
-from kaa.core.http import Camel, like
+from kaa.core.http import Camel
 
 from .models import Command, CommandKey, Status, Task
 
@@ -18,7 +18,7 @@ from .models import Command, CommandKey, Status, Task
 class CommandView(Camel):
     """A command; what has not come yet is null."""
 
-    model_config = like(
+    model_config = Camel.like(
         {
             "commandId": 7,
             "commandType": "switch",
@@ -94,7 +94,7 @@ class CommandPageView(Camel):
 class TaskIdView(Camel):
     """A task that has begun."""
 
-    model_config = like({"taskId": "2c9f4a1e-0f1b-4b8e-8a8c-1d7c1c6e9d01"})
+    model_config = Camel.like({"taskId": "2c9f4a1e-0f1b-4b8e-8a8c-1d7c1c6e9d01"})
 
     task_id: str
 
@@ -102,7 +102,7 @@ class TaskIdView(Camel):
 class TaskView(Camel):
     """A task, and how far its commands have come."""
 
-    model_config = like(
+    model_config = Camel.like(
         {
             "taskId": "2c9f4a1e-0f1b-4b8e-8a8c-1d7c1c6e9d01",
             "filterId": None,
@@ -142,7 +142,7 @@ class TaskCommandView(Camel):
 class TaskCommandsView(Camel):
     """The commands of a task by how far they have come."""
 
-    model_config = like(
+    model_config = Camel.like(
         {
             "executed": [{"endpointId": "kitchen-1", "commandId": 8}],
             "expired": [],

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from kaa.core.dates import Date
-from kaa.core.http import Call, Camel, Page, PageQuery, Route, like
+from kaa.core.http import Call, Camel, Page, PageQuery, Route
 
 from .models import KeptRefusal
 from .repository import RefusalRepository
@@ -16,7 +16,7 @@ class RefusalOut(Camel):
     what is no UTF-8 replaced.
     """
 
-    model_config = like(
+    model_config = Camel.like(
         {
             "id": 41,
             "timestamp": "2026-11-22T09:00:00.000Z",

@@ -9,7 +9,7 @@ from pydantic_core import from_json, to_json
 
 from kaa.core.dates import Date, iso
 from kaa.core.errors import InvalidInput
-from kaa.core.http import Camel, PageQuery, like
+from kaa.core.http import Camel, PageQuery
 from kaa.protocols.names import AppVersionName, EndpointId
 
 from .insight import Hop, Matrix
@@ -108,7 +108,7 @@ class RollbackView(Camel):
 class SoftwareView(Camel):
     """A software version."""
 
-    model_config = like(
+    model_config = Camel.like(
         {
             "id": "5a1d9b0e-1a52-4a0b-8d35-9a6f3a0f2d10",
             "version": "1.1.0",
@@ -149,7 +149,7 @@ class LeftView(Camel):
 class TakenBackView(RollbackView):
     """A roll-back: of the endpoints that run the version, how many are offered another, and which are left alone."""
 
-    model_config = like(
+    model_config = Camel.like(
         {
             "to": "1.0.0",
             "startedDate": "2026-11-22T09:00:00.000Z",
@@ -178,7 +178,7 @@ class ResultView(Camel):
 class StatusView(Camel):
     """Where an endpoint is."""
 
-    model_config = like(
+    model_config = Camel.like(
         {
             "endpointId": "c5e9a6c7-1634-4807-bb37-00a2d57b24ae",
             "appVersionName": "smart-home-v1",
@@ -214,7 +214,7 @@ class HopView(Camel):
 class PlanView(Camel):
     """The way from a version on, one report at a time."""
 
-    model_config = like(
+    model_config = Camel.like(
         {
             "from": "1.0.0",
             "to": "1.1.0",
@@ -237,7 +237,7 @@ class ValueView(Camel):
 class CompatibilityView(Camel):
     """How many endpoints run each version, by their value for a key of metadata."""
 
-    model_config = like(
+    model_config = Camel.like(
         {
             "key": "model",
             "versions": ["1.0.0", "1.1.0"],

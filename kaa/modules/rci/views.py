@@ -5,7 +5,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from kaa.core.dates import Date, iso
-from kaa.core.http import Camel, like
+from kaa.core.http import Camel
 
 from .models import CallbackStatus, Command, Status
 
@@ -13,7 +13,7 @@ from .models import CallbackStatus, Command, Status
 class CommandView(Camel):
     """A command; what has not come yet is null."""
 
-    model_config = like(
+    model_config = Camel.like(
         {
             "commandId": 1073741830,
             "commandType": "switch",

@@ -9,7 +9,7 @@ from kaa.core.auth import Role
 from kaa.core.config import Duration
 from kaa.core.dates import Date
 from kaa.core.errors import Conflict, Forbidden, InvalidInput, NotFound, Unavailable
-from kaa.core.http import Answer, Call, Camel, Route, Stream, like
+from kaa.core.http import Answer, Call, Camel, Route, Stream
 from kaa.core.http.render import to_json
 
 from ..models import Client, Kind, Status, User
@@ -78,7 +78,7 @@ class _ClientView(Camel):
 class UserView(_ClientView):
     """A user name, without its password."""
 
-    model_config = like(
+    model_config = Camel.like(
         {
             "id": "0b1f8a52-9b67-4c1b-a5b2-2d3f7f1f6b60",
             "state": "Active",
@@ -95,7 +95,7 @@ class UserView(_ClientView):
 class NewUserView(UserView):
     """A new user name; with its password where that was made up, which is shown this once."""
 
-    model_config = like(
+    model_config = Camel.like(
         {
             "id": "0b1f8a52-9b67-4c1b-a5b2-2d3f7f1f6b60",
             "state": "Active",
@@ -113,7 +113,7 @@ class NewUserView(UserView):
 class CertificateView(_ClientView):
     """A certificate, by what it is known by."""
 
-    model_config = like(
+    model_config = Camel.like(
         {
             "id": "0b1f8a52-9b67-4c1b-a5b2-2d3f7f1f6b60",
             "state": "Active",
@@ -136,7 +136,7 @@ class CertificateView(_ClientView):
 class NewCertificateView(CertificateView):
     """A new certificate; where it was made here with its chain and its private key (PEM), which is shown this once."""
 
-    model_config = like(
+    model_config = Camel.like(
         {
             "id": "0b1f8a52-9b67-4c1b-a5b2-2d3f7f1f6b60",
             "state": "Active",
@@ -159,7 +159,7 @@ class NewCertificateView(CertificateView):
 class AuthorityView(Camel):
     """The certificate that those which are made here are verified with, in PEM."""
 
-    model_config = like({"certificate": "-----BEGIN CERTIFICATE-----\n…\n-----END CERTIFICATE-----\n"})
+    model_config = Camel.like({"certificate": "-----BEGIN CERTIFICATE-----\n…\n-----END CERTIFICATE-----\n"})
 
     certificate: str
 

@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 
 from kaa.core.dates import Date
 from kaa.core.errors import Conflict, InvalidInput, NotFound, Unavailable
-from kaa.core.http import Answer, Call, Camel, Page, PageQuery, Route, like
+from kaa.core.http import Answer, Call, Camel, Page, PageQuery, Route
 from kaa.protocols.names import ENDPOINT_TOKEN
 
 from ..models import Status, Token
@@ -42,7 +42,7 @@ class NewStatus(Camel):
 class TokenView(Camel):
     """A token, without its value."""
 
-    model_config = like(
+    model_config = Camel.like(
         {
             "endpointTokenId": "7f0c1f2e-5a3b-4f55-8d0a-6c2f0b1c9e11",
             "status": "Active",
@@ -62,7 +62,7 @@ class TokenView(Camel):
 class IssuedView(TokenView):
     """A token that was issued, with its value, which is shown this once."""
 
-    model_config = like(
+    model_config = Camel.like(
         {
             "endpointTokenId": "7f0c1f2e-5a3b-4f55-8d0a-6c2f0b1c9e11",
             "status": "Inactive",

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from kaa.core.dates import Date
 from kaa.core.errors import InvalidInput
-from kaa.core.http import Call, Camel, Route, like
+from kaa.core.http import Call, Camel, Route
 
 from ..models import State, Status, StatusesWanted
 from ..service import Configurations
@@ -33,7 +33,7 @@ class StatusesQuery(Camel):
 class StatusView(Camel):
     """What became of a configuration at an endpoint."""
 
-    model_config = like(
+    model_config = Camel.like(
         {
             "configId": "6f1c1a4b0c7de3f5a8e29b64d0735c18e4b9f2a6d31c08577e4fa90b82cd6e13",
             "name": "default",

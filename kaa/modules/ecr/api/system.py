@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 
 from kaa.core.dates import Date
 from kaa.core.errors import Conflict, InvalidInput, NotFound, PreconditionFailed, TooLarge, Unavailable
-from kaa.core.http import Answer, Call, Camel, Page, PageQuery, Route, like
+from kaa.core.http import Answer, Call, Camel, Page, PageQuery, Route
 
 from ..models import Level, SystemConfiguration
 from ..service import SystemConfigurations
@@ -39,7 +39,7 @@ class SystemBody(Camel):
 class SystemView(Camel):
     """A system configuration, as it is kept."""
 
-    model_config = like(
+    model_config = Camel.like(
         {
             "configId": "b6d8d7c4-3f2b-4a4e-9f64-3c6b7c3c1c55",
             "name": "ui",

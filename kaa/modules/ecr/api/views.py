@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from kaa.core.dates import Date
-from kaa.core.http import Camel, like
+from kaa.core.http import Camel
 from kaa.protocols.cmp import DEFAULT
 
 from ..models import Configuration
@@ -26,7 +26,7 @@ class NameQuery(Camel):
 class ConfigurationView(Camel):
     """A configuration; `config` is its JSON as text."""
 
-    model_config = like(
+    model_config = Camel.like(
         {
             "configId": "6f1c1a4b0c7de3f5a8e29b64d0735c18e4b9f2a6d31c08577e4fa90b82cd6e13",
             "name": "default",

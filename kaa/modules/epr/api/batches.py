@@ -7,7 +7,7 @@ from pydantic_core import to_json
 
 from kaa.core.auth import Role
 from kaa.core.errors import InvalidInput, NotFound, TooMany
-from kaa.core.http import Answer, Call, Camel, Route, like
+from kaa.core.http import Answer, Call, Camel, Route
 from kaa.protocols.names import TENANT
 
 from ..models import Batch
@@ -34,7 +34,7 @@ class NewBatch(Camel):
 class BatchTask(Camel):
     """What a batch is asked for by."""
 
-    model_config = like({"taskId": "e1b6a8de-7f7b-4f0e-9f0f-2f3c58f1a001"})
+    model_config = Camel.like({"taskId": "e1b6a8de-7f7b-4f0e-9f0f-2f3c58f1a001"})
 
     task_id: str
 
@@ -68,7 +68,7 @@ class FailedView(Camel):
 class BatchView(Camel):
     """How far a batch is, and what has become of each endpoint that it has come to; tokens when it is done."""
 
-    model_config = like(
+    model_config = Camel.like(
         {
             "taskId": "e1b6a8de-7f7b-4f0e-9f0f-2f3c58f1a001",
             "state": "DONE",

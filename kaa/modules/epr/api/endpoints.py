@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from kaa.core.dates import Date
 from kaa.core.errors import Conflict, InvalidInput, NotFound, Unavailable
-from kaa.core.http import Answer, Call, Camel, Route, like
+from kaa.core.http import Answer, Call, Camel, Route
 from kaa.protocols.names import ENDPOINT_ID, ENDPOINT_TOKEN, EndpointId
 
 from ..models import Endpoint, Relation
@@ -59,7 +59,7 @@ class NewEndpoint(Camel):
 class AppVersionView(Camel):
     """The version that an endpoint belongs to, and since when."""
 
-    model_config = like({"name": "smart-home-v1", "registeredDate": "2026-11-22T09:00:00.000Z"})
+    model_config = Camel.like({"name": "smart-home-v1", "registeredDate": "2026-11-22T09:00:00.000Z"})
 
     name: str
     registered_date: Date
@@ -68,7 +68,7 @@ class AppVersionView(Camel):
 class EndpointView(Camel):
     """An endpoint; metadata and filters only where they were asked for."""
 
-    model_config = like(
+    model_config = Camel.like(
         {
             "endpointId": "c5e9a6c7-1634-4807-bb37-00a2d57b24ae",
             "createdDate": "2026-11-22T09:00:00.000Z",
@@ -89,7 +89,7 @@ class EndpointView(Camel):
 class RegisteredView(EndpointView):
     """An endpoint that was registered, with its token, which is shown this once."""
 
-    model_config = like(
+    model_config = Camel.like(
         {
             "endpointId": "c5e9a6c7-1634-4807-bb37-00a2d57b24ae",
             "createdDate": "2026-11-22T09:00:00.000Z",
@@ -114,7 +114,7 @@ class EndpointIds(Camel):
 class DeletedView(Camel):
     """How many endpoints were deleted, and which were not there."""
 
-    model_config = like({"deleted": 1, "notFound": ["cellar-2"]})
+    model_config = Camel.like({"deleted": 1, "notFound": ["cellar-2"]})
 
     deleted: int
     not_found: list[str]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from kaa.core.errors import Conflict, InvalidInput, NotFound
-from kaa.core.http import Answer, Call, Camel, Page, PageQuery, Route, like
+from kaa.core.http import Answer, Call, Camel, Page, PageQuery, Route
 from kaa.protocols.names import EndpointId
 
 from ..models import Relation
@@ -16,7 +16,7 @@ from ..service.relations import MAX_RELATIONS
 class RelationView(Camel):
     """One endpoint contains another one."""
 
-    model_config = like({"type": "contains", "from": "kitchen-1", "to": "lamp-4"})
+    model_config = Camel.like({"type": "contains", "from": "kitchen-1", "to": "lamp-4"})
 
     type: Literal["contains"] = Field(description="The one kind that there is")
     from_: str = Field(alias="from", description="The endpoint that contains the other one")

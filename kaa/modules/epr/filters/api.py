@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 
 from kaa.core.dates import Date
 from kaa.core.errors import Conflict, InvalidInput, NotFound, PreconditionFailed
-from kaa.core.http import Answer, Call, Camel, Page, PageQuery, Route, like
+from kaa.core.http import Answer, Call, Camel, Page, PageQuery, Route
 
 from .models import Filter
 from .service import Filters
@@ -38,7 +38,7 @@ class FilterChanges(Camel):
 class FilterView(Camel):
     """A filter; `matchedEndpointsCount` counts once it is active."""
 
-    model_config = like(
+    model_config = Camel.like(
         {
             "id": "0f6e2c9e-6f0e-4d2b-9a53-4f8f4c0f7a11",
             "name": "second-floor",
