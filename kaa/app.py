@@ -44,7 +44,7 @@ from kaa.core.metrics import Metrics
 from kaa.core.storage.budget import Budget
 from kaa.core.storage.database import Storage
 from kaa.core.storage.migrating import migrate_apart
-from kaa.core.storage.migrations import migrate
+from kaa.core.storage.migrations import last_backup_s, migrate
 from kaa.core.storage.periods import PeriodFiles
 from kaa.core.tasks import Tasks
 from kaa.core.tls import ServerCertificates
@@ -265,6 +265,10 @@ async def _core(
     health.add("storage reserve", lambda: Problem(reason) if (reason := budget.problem()) else None)
     tasks.spawn(budget.watch(), name="storage budget")
     bus = await _bus(config.bus, stack, clock=clock, ids=ids, tasks=tasks, metrics=metrics, health=health, wire=wire)
+    # of a backup that is made while the server runs its maker tells
+    metrics.gauge(
+        "kaa_last_backup_timestamp_seconds", "When a backup was made last, seconds since 1970; 0 is never"
+    ).set(last_backup_s(directory))
     keys = Keys(store=SqlKeyStore(storage), ids=ids, clock=clock)
     await keys.ensure_admin_key(directory / "admin.key")
     files: list[PeriodFiles] = []

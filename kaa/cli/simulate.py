@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kaa.core.config import Duration, Settings, validate_written
 from kaa.remote import Remote, RemoteError, path_of
 
 from .device import ensure_version
@@ -25,15 +24,15 @@ if TYPE_CHECKING:
 _LOOK_S = 0.25
 
 
-class _Span(Settings):
-    duration: Duration
-
-
 def _duration(_ctx: click.Context, _param: click.Parameter, given: str | None) -> float | None:
     if given is None:
         return None
+    from pydantic import TypeAdapter  # noqa: PLC0415  the other commands do not need it
+
+    from kaa.core.config import Duration  # noqa: PLC0415  the other commands do not need it
+
     try:
-        return validate_written(_Span, {"duration": given}).duration / 1000
+        return TypeAdapter(Duration).validate_python(given) / 1000
     except ValueError:
         raise click.BadParameter(f"{given!r} is no duration; write it like 30s or 1h30m") from None
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import structlog
 
+from .basic import basic_key
 from .clock import Clock
 from .errors import Forbidden, InvalidInput, Unauthenticated
 from .ids import Ids, is_same_secret
@@ -115,7 +116,10 @@ class Keys:
         self._removals = 0
 
     async def caller(self, headers: Mapping[str, str]) -> Caller:
-        """Tell who sent these headers, or raise Unauthenticated; `x-iamcore-api-key` wins over `Authorization`."""
+        """Tell who sent these headers, or raise Unauthenticated; `x-iamcore-api-key` wins over `Authorization`.
+
+        Raises Forbidden for a key of HTTP Basic that a browser sends for another site.
+        """
         key = _presented(headers)
         if key is None:
             raise Unauthenticated(f"a key is needed: Authorization: Bearer <key>, or {KEY_HEADER}: <key>")
@@ -206,7 +210,8 @@ def _presented(headers: Mapping[str, str]) -> str | None:
     if key is not None and key.strip():
         return _clean(key)
     scheme, _, rest = headers.get("Authorization", "").strip().partition(" ")
-    return _clean(rest) if scheme.lower() == "bearer" and rest.strip() else None
+    given = rest if scheme.lower() == "bearer" else basic_key(headers)
+    return _clean(given) if given is not None and given.strip() else None
 
 
 def _clean(key: str) -> str:

@@ -11,6 +11,8 @@ from structlog.typing import EventDict, Processor
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "console", "json"]
 
+_level: Level = "info"
+
 _FIRST = ("event", "level", "time")
 
 
@@ -19,6 +21,8 @@ def configure(level: Level = "info", format: Format = "auto", stream: TextIO | N
 
     What other libraries log through `logging` goes the same way, from warnings on.
     """
+    global _level  # noqa: PLW0603  there is one log
+    _level = level
     stream = stream or sys.stderr
     is_console = format == "console" or (format == "auto" and stream.isatty())
     shared: list[Processor] = [
@@ -45,6 +49,11 @@ def configure(level: Level = "info", format: Format = "auto", stream: TextIO | N
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def is_debug() -> bool:
+    """Whether lines of level debug are written: asked once a batch, so that what nobody reads costs nothing."""
+    return _level == "debug"
 
 
 def _console(*, has_colors: bool) -> Processor:

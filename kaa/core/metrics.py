@@ -1,6 +1,6 @@
 """Counters, gauges and histograms in the Prometheus format."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import structlog
@@ -13,6 +13,8 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +35,7 @@ class Metrics:
 
     def counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Counter:  # noqa: A002 - Prometheus' word
         """Something that only grows; the name ends with `_total`."""
+        _check_total(name)
         return self._get(Counter, name, labels, lambda: Counter(name, help, labels, registry=self._registry))
 
     def gauge(self, name: str, help: str, labels: Sequence[str] = ()) -> Gauge:  # noqa: A002 - Prometheus' word
@@ -64,6 +67,15 @@ class Metrics:
         gauge = self.gauge(name, help, tuple(labels))
         (gauge.labels(**labels) if labels else gauge).set_function(_forgiving(name, read))
 
+    def gauges_from(self, name: str, help: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:  # noqa: A002
+        """Read a gauge for each value of a label when somebody asks."""
+        self._registry.register(_Gauges(name, help, label, read))
+
+    def counter_from(self, name: str, help: str, read: Callable[[], float]) -> None:  # noqa: A002 - Prometheus' word
+        """Read a counter when somebody asks: an attribute that grows is all that a message can afford."""
+        _check_total(name)
+        self._registry.register(_Counted(name, help, read))
+
     def render(self) -> bytes:
         """All of it, as Prometheus reads it."""
         return generate_latest(self._registry)
@@ -78,6 +90,35 @@ class Metrics:
         if not isinstance(metric, kind) or known_labels != tuple(labels):
             raise ValueError(f"metric {name} is already there, of another kind or with other labels")
         return metric
+
+
+def _check_total(name: str) -> None:
+    if not name.endswith("_total"):
+        raise ValueError(f"the name of the counter {name} does not end with _total")
+
+
+class _Gauges(Collector):
+    def __init__(self, name: str, help_: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
+        self._name, self._help, self._label, self._read = name, help_, label, read
+
+    def collect(self) -> Iterable[Metric]:
+        family = GaugeMetricFamily(self._name, self._help, labels=[self._label])
+        try:
+            read = self._read()
+        except Exception:  # as below
+            log.exception("gauge_failed", gauge=self._name)
+            read = {}
+        for value, number in read.items():
+            family.add_metric([value], number)
+        yield family
+
+
+class _Counted(Collector):
+    def __init__(self, name: str, help_: str, read: Callable[[], float]) -> None:
+        self._name, self._help, self._read = name, help_, read
+
+    def collect(self) -> Iterable[Metric]:
+        yield CounterMetricFamily(self._name, self._help, value=self._read())
 
 
 def _forgiving(name: str, read: Callable[[], float]) -> Callable[[], float]:

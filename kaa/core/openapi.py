@@ -15,12 +15,22 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
 from kaa.core.auth import KEY_HEADER
-from kaa.core.errors import Forbidden, InvalidInput, NotFound, PreconditionFailed, Refusal, TooLarge, Unauthenticated
+from kaa.core.errors import (
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    PreconditionFailed,
+    Refusal,
+    StorageFull,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+)
 from kaa.core.http.render import to_json
-from kaa.core.http.route import TENANT, TENANT_PARAMETER, Mounted, Route
+from kaa.core.http.route import PATH_PARAMETER, TENANT, TENANT_PARAMETER, Mounted, Route
+from kaa.core.openapi_words import meaning, parameter, path_parameters
 
 _REF = "#/components/schemas/{model}"
-_PARAMETER = re.compile(r"{(\w+)(?::[^{}]*(?:{[^{}]*}[^{}]*)*)?}")
 _ERROR = {
     "type": "object",
     "required": ["message"],
@@ -33,7 +43,14 @@ _TENANT = {
     "description": f"There is one tenant, {TENANT}; of another one there is nothing",
 }
 _TEXT = {"type": "string"}
-_SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"apiKey": []}]
+_ABOUT = (
+    "Everything that people and programs can ask. Each service answers below its own name. Whoever asks shows a "
+    f"key, as `Authorization: Bearer <key>` or `{KEY_HEADER}: <key>`; a browser may send it as the password of HTTP "
+    'Basic. An error is `{"message": …}` and says what was wrong, and where. `Correlation-ID` comes back as it was '
+    "sent, or made, and stands in the log. Times are ISO 8601 in UTC. A query parameter that takes many values is "
+    "repeated, or has commas between them."
+)
+_SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"apiKey": []}, {"basic": []}]
 
 Key = tuple[int, str]
 
@@ -49,11 +66,11 @@ def document(mounted: Sequence[Mounted]) -> dict[str, Any]:
     names = _operation_ids(mounted)
     paths: dict[str, dict[str, Any]] = {}
     for number, one in enumerate(mounted):
-        path = paths.setdefault(_PARAMETER.sub(r"{\1}", one.path), {})
+        path = paths.setdefault(PATH_PARAMETER.sub(r"{\1}", one.path), {})
         path[one.route.method.lower()] = _operation(one, number, names[number], schemas)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Kaa", "version": _version()},
+        "info": {"title": "Kaa", "version": _version(), "description": _ABOUT},
         "tags": [{"name": tag} for tag in dict.fromkeys(_tag(one) for one in mounted)],
         "paths": paths,
         "components": {
@@ -61,6 +78,11 @@ def document(mounted: Sequence[Mounted]) -> dict[str, Any]:
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "apiKey": {"type": "apiKey", "in": "header", "name": KEY_HEADER},
+                "basic": {
+                    "type": "http",
+                    "scheme": "basic",
+                    "description": "For browsers: the key as the password, and any user name",
+                },
             },
         },
     }
@@ -122,6 +144,7 @@ def _operation(mounted: Mounted, number: int, operation_id: str, schemas: _Schem
     operation: dict[str, Any] = {
         "operationId": operation_id,
         "summary": route.summary,
+        **({"description": route.description} if route.description else {}),
         "tags": [_tag(mounted)],
         "parameters": [
             *_path_parameters(mounted.path),
@@ -136,14 +159,23 @@ def _operation(mounted: Mounted, number: int, operation_id: str, schemas: _Schem
     if route.body is not None:
         operation["requestBody"] = {
             "required": not route.body_optional,
-            "content": {kind: {"schema": schemas.of(number, "body")} for kind in route.content_types},
+            "content": {kind: _body(route, kind, schemas.of(number, "body")) for kind in route.content_types},
         }
     return operation
 
 
 def _path_parameters(path: str) -> Iterable[dict[str, Any]]:
-    for name in _PARAMETER.findall(path):
-        yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+    for before, name in path_parameters(path):
+        described = {"description": said} if (said := parameter(before, name)) else {}
+        yield {"name": name, "in": "path", "required": True, "schema": _TEXT, **described}
+
+
+def _body(route: Route, kind: str, schema: dict[str, Any]) -> dict[str, Any]:
+    if kind.startswith("text/"):
+        return {"schema": _TEXT}
+    if route.body is bytes:
+        schema = {}  # whatever is JSON
+    return {"schema": schema} | ({} if route.example is None else {"example": route.example})
 
 
 def _query_parameters(schema: dict[str, Any]) -> Iterable[dict[str, Any]]:
@@ -182,12 +214,14 @@ def _has_tenant_checked(mounted: Mounted, query: dict[str, Any]) -> bool:
 
 def _responses(mounted: Mounted, number: int, schemas: _Schemas) -> dict[str, Any]:
     route = mounted.route
-    given = {route.status: _given(route, route.returns, schemas.of(number, "returns"), route.status)}
+    given = {route.status: _given(mounted, route.returns, schemas.of(number, "returns"), route.status)}
     for status, kind in route.also.items():
-        given[status] = _given(route, kind, schemas.of(number, str(status)), status)
+        given[status] = _given(mounted, kind, schemas.of(number, str(status)), status)
     if route.tagged:
-        given[304] = {"description": _phrase(304)}
+        given[304] = {"description": meaning(mounted, 304)}
     refusals: list[type[Refusal]] = list(route.errors)
+    if route.writes:
+        refusals += [Unavailable, StorageFull]
     if route.query is not None or route.body is not None:
         refusals.append(InvalidInput)
     if route.body is not None:
@@ -199,7 +233,7 @@ def _responses(mounted: Mounted, number: int, schemas: _Schemas) -> dict[str, An
     errors = sorted({refusal.status for refusal in refusals} | {500})
     return {str(status): one for status, one in given.items()} | {
         str(status): {
-            "description": _phrase(status) if status != 403 or route.open else _forbidden(route),
+            "description": meaning(mounted, status) or _phrase(status),
             "content": {"application/json": {"schema": {"$ref": _REF.format(model="Error")}}},
         }
         for status in errors
@@ -207,15 +241,14 @@ def _responses(mounted: Mounted, number: int, schemas: _Schemas) -> dict[str, An
     }
 
 
-def _forbidden(route: Route) -> str:
-    return f"{_phrase(403)}: the role {route.needs} is needed"
-
-
-def _given(route: Route, kind: Any, schema: dict[str, Any], status: int) -> dict[str, Any]:
-    given: dict[str, Any] = {"description": _phrase(status)}
+def _given(mounted: Mounted, kind: Any, schema: dict[str, Any], status: int) -> dict[str, Any]:
+    route = mounted.route
+    given: dict[str, Any] = {"description": meaning(mounted, status) or _phrase(status)}
     if kind is not None:
         names = route.gives or (("application/octet-stream",) if kind is bytes else ("application/json",))
         given["content"] = {name: {"schema": _TEXT if name.startswith("text/") else schema} for name in names}
+        if route.shows is not None and status == route.status and (shown := given["content"].get("application/json")):
+            shown["example"] = route.shows
     return given
 
 

@@ -1,6 +1,8 @@
 """What import-linter cannot see: an import line tells by its first character whether it stays at home."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,3 +43,10 @@ def test_across_floors_imports_are_absolute(floor: str) -> None:
 
 def test_there_are_modules_to_look_at() -> None:
     assert {"cm", "dcx", "epr", "epts", "kpc", "tekton"} <= set(MODULES)
+
+
+def test_what_a_server_rarely_needs_is_not_loaded_with_it() -> None:
+    heavy = ["alembic", "cryptography", "jsonschema_rs", "nats", "re2", "rich", "swagger_ui", "kaa.core.openapi"]
+    line = f"import sys, kaa.app; print([name for name in {heavy} if name in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"

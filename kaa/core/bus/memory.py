@@ -58,7 +58,7 @@ class MemoryBus:
         self._requests = Requests(replica, clock=clock, publish=self._ask, listen=self._listen)
         self._replies: list[Subscription] = []
         self._counters = Counters(metrics)
-        metrics.gauge_from("kaa_bus_queued", "Messages waiting in queues", lambda: sum(map(len, self._subscriptions)))
+        metrics.gauges_from("kaa_bus_queued", "Messages that wait for a listener", "listener", self._queued)
 
     def publish(self, subject: Subject[M], message: M, *, reply_to: Subject[Any] | None = None) -> None:
         """Send and go on."""
@@ -152,6 +152,9 @@ class MemoryBus:
         self._subscriptions.append(subscription)
         self._forget_routes()
         return subscription
+
+    def _queued(self) -> dict[str, float]:
+        return {name: length for name, (length, _) in self.depths().items()}
 
     def depths(self) -> dict[str, tuple[int, int]]:
         """Give each queue's length and limit, by `subject → queue`."""

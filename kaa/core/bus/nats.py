@@ -67,8 +67,7 @@ class NatsBus:
         self._asked: dict[tuple[str, str], tuple[Subject[Any], Any]] = {}
         self._requests = Requests(replica, clock=clock, publish=self._ask, listen=self._listen)
         self._counters = Counters(metrics)
-        self._unreadable = metrics.counter("kaa_bus_unreadable", "Messages that were none of their subject's")
-        metrics.gauge_from("kaa_bus_queued", "Messages waiting in queues", lambda: sum(map(len, self._subscriptions)))
+        metrics.gauges_from("kaa_bus_queued", "Messages that wait for a listener", "listener", self._queued)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["NatsBus"]:
@@ -157,6 +156,9 @@ class NatsBus:
         async with self._subscribed(subject, handler, queue, concurrency, max_batch):
             yield
 
+    def _queued(self) -> dict[str, float]:
+        return {name: length for name, (length, _) in self.depths().items()}
+
     def depths(self) -> dict[str, tuple[int, int]]:
         """Give each queue's length and limit, by `subject → queue`."""
         found = {f"{s.subject.name} → {s.queue}": (len(s), self.queue_size) for s in self._subscriptions}
@@ -212,7 +214,7 @@ class NatsBus:
             try:
                 message = decode(subject.message, found.data)
             except ProtocolError as error:
-                self._unreadable.inc()
+                self._counters.unreadable.inc()
                 log.warning("message_unreadable", subject=found.subject, reason=str(error))
                 return
             if is_for_replies:

@@ -31,9 +31,10 @@ class Counters:
 
     def __init__(self, metrics: Metrics) -> None:
         labels = ("subject", "queue")
-        self.overflows = metrics.counter("kaa_bus_overflow", "Messages refused or dropped: queue full", labels)
-        self.expired = metrics.counter("kaa_bus_expired", "Messages that came too late", labels)
-        self.failures = metrics.counter("kaa_bus_failure", "Messages whose handler failed", labels)
+        self.overflows = metrics.counter("kaa_bus_overflow_total", "Messages refused or dropped: queue full", labels)
+        self.expired = metrics.counter("kaa_bus_expired_total", "Messages that came too late", labels)
+        self.failures = metrics.counter("kaa_bus_failure_total", "Messages whose handler failed", labels)
+        self.unreadable = metrics.counter("kaa_bus_unreadable_total", "Messages that were none of their subject's")
 
 
 class Subscription:

@@ -14,6 +14,8 @@ from .route import Answer, Call, Mounted, bare_etag
 log = structlog.get_logger(__name__)
 
 JSON = "application/json"
+PROMPT = 'Basic realm="kaa", charset="UTF-8"'
+"""Has a browser ask for a key; without it nothing but the page of documents does."""
 _BODILESS = frozenset({204, 304})
 _KEPT_HEADERS = ("Allow", "Location", "Retry-After")
 

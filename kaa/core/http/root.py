@@ -7,11 +7,12 @@ from typing import Any
 from kaa.core.health import Health
 from kaa.core.metrics import CONTENT_TYPE, Metrics
 
+from . import docs
 from .route import Answer, Call, Mounted, Route
 
 
 def routes(*, health: Health, metrics: Metrics, mounted: Callable[[], Sequence[Mounted]]) -> list[Route]:
-    """`/health`, `/metrics`, `/openapi.json`."""
+    """`/health`, `/metrics`, `/openapi.json`, `/docs`."""
     document: bytes | None = None
 
     async def get_health(_: Call) -> Answer:
@@ -36,6 +37,11 @@ def routes(*, health: Health, metrics: Metrics, mounted: Callable[[], Sequence[M
             path="/health",
             handler=get_health,
             summary="Whether the server works, and what does not",
+            means={200: "All works", 503: "Something does not; the answer names it"},
+            description=(
+                "Each check by its name, with `ok` or a sentence. The load balancer's and the supervisor's question."
+            ),
+            shows={"status": "ok", "checks": {"bus": "ok", "storage": "ok", "storage reserve": "ok"}},
             returns=dict[str, Any],
             also={503: dict[str, Any]},
             open=True,
@@ -56,4 +62,5 @@ def routes(*, health: Health, metrics: Metrics, mounted: Callable[[], Sequence[M
             returns=dict[str, Any],
             shows_own=True,
         ),
+        *docs.routes(),
     ]

@@ -14,6 +14,8 @@ from kaa.core.auth import ANONYMOUS, Caller, Role
 from kaa.core.errors import PreconditionFailed, Refusal
 
 INT64_MAX = (1 << 63) - 1
+PATH_PARAMETER = re.compile(r"{(\w+)(?::[^{}]*(?:{[^{}]*}[^{}]*)*)?}")
+"""A parameter in a route's path, perhaps with a pattern behind its name."""
 TENANT = "kaa"
 """The one tenant that there is. Every route of an instance takes `tenantId`, and finds nothing of another one."""
 TENANT_PARAMETER = "tenantId"
@@ -32,12 +34,17 @@ class Camel(BaseModel):
     # built when it is first needed: a server has hundreds of these, and most are not asked for in a day
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, defer_build=True)
 
+    @staticmethod
+    def like(example: Mapping[str, Any]) -> ConfigDict:
+        """Give the `model_config` of a model that the document shows by an example, with the names of the wire."""
+        return ConfigDict(json_schema_extra={"examples": [dict(example)]})
+
 
 class PageQuery(Camel):
     """Which part of a list is wanted."""
 
-    offset: int = Field(default=0, ge=0, le=INT64_MAX)
-    limit: int = Field(default=20, ge=0, le=1000)
+    offset: int = Field(default=0, ge=0, le=INT64_MAX, description="How many are skipped")
+    limit: int = Field(default=20, ge=0, le=1000, description="How many are given at most")
 
 
 class Page(Camel, Generic[T]):
@@ -124,6 +131,10 @@ class Named:
 class Route:
     """One thing that can be asked for, with everything that the site and the document need to know about it.
 
+    For the document there are words: `description` says what the summary does not, `example` is a body that is taken,
+    `shows` one that is given, and `means` says what a status means here, where that is more than it always means.
+    `prompts` has a browser that shows no key ask its user for one.
+
     The handler gives an Answer, a Stream, or what becomes the body. `query` is a frozen pydantic model; fields that
     are lists or tuples take repeated and comma-separated values. `body` is anything that pydantic can validate, or
     `bytes` for the body as it came. A content type is documented, not checked: what counts is that the body parses.
@@ -140,6 +151,11 @@ class Route:
     path: str
     handler: Handler
     summary: str
+    description: str = ""
+    example: Any = None
+    shows: Any = None
+    means: Mapping[int, str] = field(default_factory=dict)
+    prompts: bool = False
     query: type[BaseModel] | None = None
     body: Any = None
     body_optional: bool = False

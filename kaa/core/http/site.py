@@ -17,6 +17,7 @@ from kaa.core.config import Duration, Settings, Size
 from kaa.core.errors import NotFound, Refusal
 from kaa.core.health import Health
 from kaa.core.ids import Ids
+from kaa.core.log import is_debug
 from kaa.core.metrics import Metrics
 
 from . import render, root
@@ -170,12 +171,22 @@ class Site:
             except Exception as raised:  # noqa: BLE001 - the edge: whatever a handler raises, the caller gets an answer
                 response = render.failure(raised, correlation_id)
         mounted = self._endpoints.get(request.match_info.handler)
+        if mounted is not None and mounted.route.prompts and response.status == 401:
+            response.headers["WWW-Authenticate"] = render.PROMPT
         labels = (
             mounted.instance if mounted else "",
             request.method if request.method in _METHODS else "other",
             mounted.path if mounted else "unmatched",
             str(response.status),
         )
+        if is_debug():
+            log.debug(
+                "request_answered",
+                correlation_id=correlation_id,
+                method=labels[1],
+                route=labels[2],
+                status=response.status,
+            )
         self._requests.labels(*labels).inc()
         self._seconds.labels(*labels).observe((self._clock.monotonic_ms() - started_ms) / 1000)
         return response

@@ -11,6 +11,7 @@ import structlog
 from kaa.core.clock import Clock
 from kaa.core.errors import Refusal, StorageFull
 from kaa.core.metrics import Metrics
+from kaa.core.storage.growth import Growth
 
 log = structlog.get_logger(__name__)
 
@@ -53,11 +54,15 @@ class Budget:
         self._fault: str | None = None
         self._taken_bytes = 0
         self._make_room: list[MakeRoom] = []
+        self._growth = Growth()
         self.usage = self._measure()
         metrics.gauge_from("kaa_storage_used_bytes", "Bytes stored", lambda: self.usage.used_bytes)
+        metrics.gauge_from("kaa_storage_max_bytes", "Bytes that may be stored", lambda: self.usage.max_bytes)
+        metrics.gauge_from("kaa_storage_reserve_bytes", "Bytes of these that telemetry may not take", self._reserve)
         metrics.gauge_from(
             "kaa_storage_left_bytes", "Bytes that telemetry may still take", lambda: self.usage.left_bytes
         )
+        metrics.gauge_from("kaa_storage_left_days", "Days until telemetry is refused, as storage has grown", self._days)
 
     def on_reserve(self, make_room: MakeRoom) -> None:
         """Have `make_room` called when the reserve is reached: it deletes a piece, and says whether it did."""
@@ -104,6 +109,7 @@ class Budget:
             Refusal: no room could be made; telemetry is refused.
         """
         self.usage, self._taken_bytes = self._measure(), 0
+        self._growth.note(self._clock.monotonic_ms(), self.usage.used_bytes)
         try:
             while self.usage.left_bytes <= 0 and any([await make_room() for make_room in self._make_room]):
                 self.usage = self._measure()
@@ -129,5 +135,13 @@ class Budget:
         disk = os.statvfs(self._directory)
         size, free = disk.f_frsize * disk.f_blocks, disk.f_frsize * disk.f_bavail
         most = self._max_bytes if self._max_bytes is not None else int(size * _SHARE)
-        reserve = self._reserve_bytes if self._reserve_bytes is not None else int(most * _RESERVE_SHARE)
-        return Usage(used, most, min(most - used, free) - reserve)
+        return Usage(used, most, min(most - used, free) - self._reserve_of(most))
+
+    def _reserve_of(self, most: int) -> int:
+        return self._reserve_bytes if self._reserve_bytes is not None else int(most * _RESERVE_SHARE)
+
+    def _reserve(self) -> int:
+        return self._reserve_of(self.usage.max_bytes)
+
+    def _days(self) -> float:
+        return self._growth.days_left(self._clock.monotonic_ms(), self.usage.used_bytes, self.usage.left_bytes)

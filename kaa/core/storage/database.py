@@ -61,7 +61,7 @@ class Storage:
     """The database of the services."""
 
     def __init__(self, path: Path, *, tasks: Tasks, clock: Clock, metrics: Metrics) -> None:
-        self.path = path
+        self.path, self.metrics = path, metrics
         self._tasks, self._clock = tasks, clock
         self._queue: deque[_Job] = deque()
         self._has_work = asyncio.Event()
@@ -69,8 +69,14 @@ class Storage:
         self._is_suspect = False
         self._probe_timer: Timer | None = None
         self.last_error: str | None = None
-        self._commits = metrics.counter("kaa_storage_commits", "Transactions of kaa.db", ())
-        self._writes = metrics.counter("kaa_storage_writes", "Pieces of work in them", ())
+        self._commits = metrics.counter("kaa_storage_commits_total", "Transactions of kaa.db")
+        self._writes = metrics.counter("kaa_storage_writes_total", "Pieces of work in them")
+        self._seconds = metrics.histogram(
+            "kaa_storage_commit_seconds", "From the first statement of a transaction to its commit"
+        )
+        metrics.gauge_from(
+            "kaa_storage_queued", "Pieces of work that wait for the writer of kaa.db", lambda: len(self._queue)
+        )
         own = {"check_same_thread": False}  # made on the loop's thread at times, used on the writer's alone
         # no engine may say in a traceback what was to be stored
         self._writer = create_engine(f"sqlite:///{path}", poolclass=StaticPool, connect_args=own, hide_parameters=True)
@@ -185,7 +191,8 @@ class Storage:
     def _apply(self, batch: list[_Job]) -> None:
         """Run and commit, on the writer's thread."""
         try:
-            self._apply_with_connection(batch)
+            with self._seconds.time():
+                self._apply_with_connection(batch)
         except (DBAPIError, sqlite3.Error, Refusal):
             # After a failed write neither the connection nor the log is to be relied on: what stands in the log may
             # be in the memory of the system only, and what is appended behind it would be lost with it.

@@ -112,6 +112,11 @@ def _advice(path: Path, error: sqlite3.Error) -> str:
     return "see that the disk works, that kaa may read and write there, and that no other program has it open"
 
 
+def last_backup_s(directory: Path) -> float:
+    """Give when the newest copy in a data directory was made, in seconds since 1970; 0 if there is none."""
+    return max((file.stat().st_mtime for file in (directory / "backups").glob("*.db")), default=0.0)
+
+
 def _newest(steps: Path) -> str:
     """Give the newest step of a branch: its file is the last by name, `<branch>_<number>_<what>.py`."""
     last = max(step.stem for step in steps.glob("*_*.py") if not step.stem.startswith("_"))

@@ -82,6 +82,12 @@ class Outbox:
         self._listeners = listeners
         self._is_started = False
         self._pending: dict[str, _Pending] = {}
+        storage.metrics.gauge_from(
+            "kaa_outbox_events",
+            "Events that not every listener has answered yet",
+            lambda: len(self._pending),
+            {"instance": instance},
+        )
         self._finished: list[str] = []
         self._has_finished = asyncio.Event()
 

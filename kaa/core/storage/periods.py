@@ -94,7 +94,11 @@ class PeriodFiles:
         self._suspect: set[Period] = set()
         self._is_closing = True
         self._readers = Readers(directory.name)
-        self._commits = metrics.counter("kaa_points_commits", "Transactions of the files by period", ())
+        self._commits = metrics.counter("kaa_points_commits_total", "Transactions of the files of points")
+        self._seconds = metrics.histogram(
+            "kaa_points_commit_seconds", "From the first row of a transaction to its commit"
+        )
+        metrics.gauge_from("kaa_points_queued", "Pieces of work that wait for the writer of points", self._jobs.qsize)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["PeriodFiles"]:
@@ -273,12 +277,13 @@ class PeriodFiles:
             jobs = [job for job in batch if period in job.work]
             is_transaction = len(jobs) == 1 and jobs[0].is_one_statement
             try:
-                if not is_transaction:
-                    connection.execute("begin immediate")
-                for job in jobs:
-                    job.work[period](connection)
-                if not is_transaction:
-                    connection.execute("commit")
+                with self._seconds.time():
+                    if not is_transaction:
+                        connection.execute("begin immediate")
+                    for job in jobs:
+                        job.work[period](connection)
+                    if not is_transaction:
+                        connection.execute("commit")
             except BaseException:
                 # after a failed write the connection's state is not to be relied on
                 self._close(period)

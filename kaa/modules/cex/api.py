@@ -1,22 +1,31 @@
 """CEX over HTTP."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import AliasChoices, AwareDatetime, Field
 from pydantic_core import to_json
 
 from kaa.core.applications import Applications
 from kaa.core.errors import Conflict, InvalidInput, NotFound, TooLarge, TooMany, Unavailable
-from kaa.core.http import Answer, Call, Camel, PageQuery, Route, Stream
+from kaa.core.http import Answer, Call, Route, Stream
 from kaa.protocols import cep
 
+from .asked import (
+    CommandQuery,
+    DeliveryQuery,
+    EndpointsBody,
+    FilterQuery,
+    LastBody,
+    ListQuery,
+    PagesQuery,
+    TaskQuery,
+    TasksQuery,
+)
 from .batches import Batches
 from .models import CommandKey, CommandType, Queue, Status
 from .repository import CommandReader, TaskRepository
 from .repository.reading import ORDERS
-from .service import LONGEST_MS, Commands
+from .service import Commands
 from .views import (
     CommandPageView,
     CommandView,
@@ -33,94 +42,7 @@ from .views import (
 )
 
 _JSON = {"Content-Type": "application/json"}
-_MOST_ENDPOINTS = 10_000
-_MOST_LISTED = 1_000
 _ENDPOINTS_A_READ = 50
-_LONGEST_WAIT_S = 60
-_SPARE_MS = 250  # of the caller's wait, for the answer to reach him before it is over
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-Ids = Annotated[list[str], Field(min_length=1, max_length=_MOST_LISTED)]
-
-
-class DeliveryQuery(Camel):
-    """When a command is delivered, and how long it lives from then on, in milliseconds; 0 is pushed once."""
-
-    command_ttl: int | None = Field(default=None, ge=0, le=LONGEST_MS)
-    deliver_at: AwareDatetime | None = None
-
-    @property
-    def deliver_ms(self) -> int | None:
-        """The time of delivery, where one is named."""
-        return None if self.deliver_at is None else (self.deliver_at - _EPOCH) // timedelta(milliseconds=1)
-
-
-class CommandQuery(DeliveryQuery):
-    """How long the result is waited for, in seconds."""
-
-    await_timeout: float = Field(
-        default=4.5, ge=0, le=_LONGEST_WAIT_S, validation_alias=AliasChoices("awaitTimeout", "waitTimeout")
-    )
-
-    @property
-    def wait_ms(self) -> int:
-        """How long the answer may be kept back: common clients give up after 5 s, and the answer must get there."""
-        wait_ms = round(self.await_timeout * 1_000)
-        return max(wait_ms - _SPARE_MS, wait_ms // 2)
-
-
-class FilterQuery(DeliveryQuery):
-    """Whose endpoints get the command."""
-
-    filter_id: str
-
-
-class EndpointsBody(Camel):
-    """A command for many endpoints."""
-
-    payload: Any = None
-    payload_content_type: Literal["application/json", "text/plain"] = "application/json"
-    endpoint_ids: Annotated[list[str], Field(min_length=1, max_length=_MOST_ENDPOINTS)]
-
-
-class ListQuery(Camel):
-    """Whose commands are wanted: of each endpoint the youngest, of these types or of all."""
-
-    endpoint_id: Annotated[tuple[str, ...], Field(min_length=1, max_length=_MOST_LISTED)]
-    command_types: tuple[str, ...] = ()
-    limit: int = Field(default=100, ge=1, le=1_000)
-
-
-class PagesQuery(Camel):
-    """Which page is wanted, and in which order: `createdAt,desc`."""
-
-    page: int = Field(default=0, ge=0, le=1 << 31)
-    size: int = Field(default=20, ge=1, le=1_000)
-    sort: tuple[str, ...] = ()
-    command_types: tuple[str, ...] = ()
-
-
-class LastBody(Camel):
-    """Whose last commands are wanted; no types are all types."""
-
-    endpoint_ids: Ids
-    command_types: Annotated[tuple[str, ...], Field(max_length=100)] = ()
-
-
-class TaskQuery(Camel):
-    """The application that a task belongs to."""
-
-    app_name: str
-
-
-class TasksQuery(PageQuery):
-    """Which tasks are wanted."""
-
-    app_name: str
-    command_type: str | None = None
-    filter_id: str | None = None
-    sort_by: Literal["commandType", "filterId", "createdAt", "taskId"] = "createdAt"
-    sort_order: Literal["ASC", "DESC"] = "DESC"
 
 
 def routes(
@@ -147,6 +69,17 @@ def routes(
             path=one_type,
             handler=api.post_command,
             summary="Have a command run: 200 with the result's payload, or 202 with where the result will be",
+            description=(
+                "The command is kept until the endpoint has answered or its life is over, also over restarts. The "
+                "endpoint's own status and phrase are in `X-Command-Status-Code` and `X-Command-Reason-Phrase`."
+            ),
+            example={"on": True},
+            means={
+                200: "The endpoint has answered; the body is its payload, empty if it gave none",
+                202: "There is no result yet; `Location` says where it will be",
+                404: "There is no such endpoint, or the command was deleted while its result was waited for",
+                429: "As many commands wait for this endpoint as may; nothing was done",
+            },
             query=CommandQuery,
             returns=Any,
             also={202: None},
@@ -158,6 +91,7 @@ def routes(
             path=f"{one_type}/last",
             handler=api.get_last,
             summary="The last command of a type",
+            means={404: "The endpoint has no command of this type"},
             returns=CommandView,
             errors=(NotFound,),
         ),
@@ -174,6 +108,7 @@ def routes(
             path=f"{one_type}/{{commandId}}",
             handler=api.delete_command,
             summary="Delete a command; it is not delivered any more",
+            description="It is gone from all lists; whoever waits for its result is told that it was deleted.",
             status=204,
             errors=(NotFound,),
         ),
@@ -191,6 +126,7 @@ def routes(
             path=f"{every}/last",
             handler=api.post_last,
             summary="The last command of each type of endpoints",
+            example={"endpointIds": ["kitchen-1"], "commandTypes": ["switch"]},
             body=LastBody,
             returns=list[CommandView],
             writes=False,
@@ -201,6 +137,7 @@ def routes(
             path=f"{every}/batch/tasks",
             handler=api.get_tasks,
             summary="The tasks of an application",
+            means={404: "There is no such application"},
             query=TasksQuery,
             returns=TaskPageView,
             errors=(InvalidInput, NotFound),
@@ -210,6 +147,7 @@ def routes(
             path=f"{every}/batch/tasks/{{taskId}}",
             handler=api.get_task,
             summary="The commands of a task, by how far they have come",
+            means={404: "The application has no such task"},
             query=TaskQuery,
             returns=TaskCommandsView,
             errors=(InvalidInput, NotFound),
@@ -219,6 +157,7 @@ def routes(
             path=f"{every}/{{applicationName}}",
             handler=api.get_page,
             summary="The commands of an application, by pages",
+            description="In the layout of a Spring page; each command says which endpoint it is for.",
             query=PagesQuery,
             returns=CommandPageView,
             errors=(InvalidInput, NotFound),
@@ -228,6 +167,16 @@ def routes(
             path=f"{every}/{{commandType}}/batch/by-filter",
             handler=api.post_by_filter,
             summary="Have a command run by all endpoints that match a filter",
+            description=(
+                "For those that match now. The answer comes at once; the task says how far its commands have come."
+            ),
+            example={"on": False},
+            means={
+                200: "The task has begun",
+                404: "There is no such filter",
+                409: "The filter is pending, or an endpoint has no numbers left for commands of this type",
+                503: "The register of endpoints does not answer; no command was made",
+            },
             query=FilterQuery,
             returns=TaskIdView,
             errors=(InvalidInput, NotFound, Conflict, TooLarge, Unavailable),
@@ -238,6 +187,12 @@ def routes(
             path=f"{every}/{{commandType}}/batch/by-endpoints",
             handler=api.post_by_endpoints,
             summary="Have a command run by many endpoints",
+            example={"endpointIds": ["kitchen-1", "cellar-2"], "payload": {"on": False}},
+            means={
+                200: "The task has begun",
+                404: "One of the endpoints is not there; no command was made",
+                503: "The register of endpoints does not answer; no command was made",
+            },
             query=DeliveryQuery,
             body=EndpointsBody,
             returns=TaskIdView,

@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 _MOST_UNOBSERVED = 256  # types of one endpoint: a bound on what a device can make up
 _AT_A_TIME = 200
 _BYTES_AT_A_TIME = 256 * 1024
+_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 3600.0)  # seconds
 _OK = kp.error_payload(200, "OK")
 _INTERNAL = Refusal("internal error")
 
@@ -56,6 +57,9 @@ class Devices:
         self._name, self._commands, self._endpoints = name, commands, endpoints
         self._waiting, self._pushes, self._clock = waiting, pushes, clock
         self._executed = metrics.counter("kaa_cex_commands_executed_total", "Commands whose result has come")
+        self._seconds = metrics.histogram(
+            "kaa_cex_command_seconds", "From the time of a command's delivery to its result", buckets=_BUCKETS
+        )
 
     async def on_client_data(self, messages: list[ClientData]) -> list[ExtensionData]:
         """Take results, then give commands to those who ask."""
@@ -143,8 +147,11 @@ class Devices:
             raise NotFound(f"there is no resource {path[:80]!r}; there are /command/<type> and /result/<type>")
 
     async def _finish(self, outcomes: Mapping[CommandKey, Outcome]) -> None:
-        done = await self._commands.finish(outcomes, at_ms=self._clock.now_ms())
+        now_ms = self._clock.now_ms()
+        done = await self._commands.finish(outcomes, at_ms=now_ms)
         self._executed.inc(len(done))
+        for deliver_ms in done.values():
+            self._seconds.observe((now_ms - deliver_ms) / 1000)
         for key in done:
             self._waiting.tell(key, outcomes[key])
 

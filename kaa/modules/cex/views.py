@@ -18,6 +18,23 @@ from .models import Command, CommandKey, Status, Task
 class CommandView(Camel):
     """A command; what has not come yet is null."""
 
+    model_config = Camel.like(
+        {
+            "commandId": 7,
+            "commandType": "switch",
+            "endpointId": "c5e9a6c7-1634-4807-bb37-00a2d57b24ae",
+            "status": "EXECUTED",
+            "statusCode": 200,
+            "reasonPhrase": "OK",
+            "requestPayload": {"on": True},
+            "responsePayload": {"on": True},
+            "createdAt": "2026-11-22T09:00:00.000Z",
+            "updatedAt": "2026-11-22T09:00:00.240Z",
+            "deliverAt": "2026-11-22T09:00:00.000Z",
+            "expiresAt": "2026-11-22T10:00:00.000Z",
+        }
+    )
+
     command_id: int
     command_type: str
     endpoint_id: str
@@ -77,11 +94,26 @@ class CommandPageView(Camel):
 class TaskIdView(Camel):
     """A task that has begun."""
 
+    model_config = Camel.like({"taskId": "2c9f4a1e-0f1b-4b8e-8a8c-1d7c1c6e9d01"})
+
     task_id: str
 
 
 class TaskView(Camel):
     """A task, and how far its commands have come."""
+
+    model_config = Camel.like(
+        {
+            "taskId": "2c9f4a1e-0f1b-4b8e-8a8c-1d7c1c6e9d01",
+            "filterId": None,
+            "commandType": "switch",
+            "requestPayload": {"on": False},
+            "createdAt": "2026-11-22T09:00:00.000Z",
+            "pendingCount": 1,
+            "executedCount": 10,
+            "expiredCount": 1,
+        }
+    )
 
     task_id: str
     filter_id: str | None
@@ -109,6 +141,14 @@ class TaskCommandView(Camel):
 
 class TaskCommandsView(Camel):
     """The commands of a task by how far they have come."""
+
+    model_config = Camel.like(
+        {
+            "executed": [{"endpointId": "kitchen-1", "commandId": 8}],
+            "expired": [],
+            "pending": [{"endpointId": "cellar-2", "commandId": 3}],
+        }
+    )
 
     executed: list[TaskCommandView]
     expired: list[TaskCommandView]

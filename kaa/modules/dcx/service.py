@@ -10,6 +10,7 @@ from kaa.core.applications import Applications
 from kaa.core.bus import Bus
 from kaa.core.clock import Clock
 from kaa.core.errors import InvalidInput, Refusal
+from kaa.core.log import is_debug
 from kaa.core.subjects import Subject
 from kaa.protocols.dstp import DataSamplesEvent, DataSamplesProcessed
 from kaa.protocols.esp import ClientData, ExtensionData
@@ -99,6 +100,7 @@ class DataCollection:
     ) -> list[tuple[int, ClientData]]:
         """Tell the samples of messages; gives those that need metadata first, of which none has been told."""
         reply_to = self._answered_at if self._reliable else None
+        has_log = is_debug()
         left = []
         for at, message in messages:
             try:
@@ -114,6 +116,8 @@ class DataCollection:
             if event is None:
                 left.append((at, message))
                 continue
+            if has_log:
+                log.debug("samples_told", correlation_id=event.correlation_id, samples=len(event.data_samples))
             if not event.data_samples or not self._reliable:
                 batch.replies[at] = self._reply(message, 200)
             if event.data_samples:

@@ -53,7 +53,7 @@ class Lifecycle:
         self._waiting = 0
         self._has_work, self._is_idle = asyncio.Event(), asyncio.Event()
         self._is_idle.set()
-        self._written = metrics.counter("kaa_epl_states", "Comings and goings of endpoints written down")
+        self._written = metrics.counter("kaa_epl_states_total", "Comings and goings of endpoints written down")
 
     async def on_connected(self, events: list[elce.ConnectedEvent]) -> None:
         """Hear who has come."""

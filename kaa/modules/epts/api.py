@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from kaa.core.clock import Clock
-from kaa.core.errors import Conflict, InvalidInput, NotFound, StorageFull, Unavailable
+from kaa.core.errors import InvalidInput, NotFound, StorageFull, Unavailable
 from kaa.core.http import Answer, Call, Camel, Route, Stream
 from kaa.protocols.names import AppVersionName
 
@@ -34,7 +34,11 @@ _FAR_MS = _ALL_US // 1000
 
 Precision = Literal["ms", "us"]
 Values = dict[str, StrictBool | StrictInt | StrictFloat | StrictStr | None]
-Date = Annotated[str | int, Field(union_mode="left_to_right", description="ISO 8601, ms since 1970, or now-7d")]
+Date = Annotated[str | int, Field(union_mode="left_to_right")]
+_WRITTEN = "ISO 8601, milliseconds since 1970, or like now-7d"
+_BEFORE = f"Only points before it: {_WRITTEN}"
+_ENDPOINTS = "Only these endpoints"
+_SERIES = "Only these series"
 
 
 class PointOut(BaseModel):
@@ -44,6 +48,7 @@ class PointOut(BaseModel):
     values: Values
 
 
+_LAYOUT = [{"kitchen-1": {"auto~temperature": [{"timestamp": "2026-11-22T09:00:00.000Z", "values": {"value": 21.5}}]}}]
 Layout = list[dict[str, dict[str, list[PointOut]]]]
 
 
@@ -58,60 +63,74 @@ class PointIn(BaseModel):
     """A point to be stored."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    timestamp: Date
-    values: Values = Field(min_length=1, max_length=64)
+    timestamp: Date = Field(description=_WRITTEN)
+    values: Values = Field(min_length=1, max_length=64, description="The values by their names")
 
 
 class ConfigQuery(Camel):
     """Which applications; all, if none is named."""
 
-    application_names: tuple[str, ...] = ()
+    application_names: tuple[str, ...] = Field((), description="Only these applications")
 
 
 class LastQuery(Camel):
     """Which series of which endpoints, and before when."""
 
-    time_series_name: list[str] | None = None
-    endpoint_id: list[str] | None = None
-    before_date: Date | None = None
+    time_series_name: list[str] | None = Field(None, description=_SERIES)
+    endpoint_id: list[str] | None = Field(None, description=_ENDPOINTS)
+    before_date: Date | None = Field(None, description=_BEFORE)
 
 
 class LastBody(Camel):
     """The same in a body."""
 
-    time_series_names: list[str] | None = None
+    time_series_names: list[str] | None = Field(None, description=_SERIES)
     endpoint_ids: list[str] | None = Field(
-        None, validation_alias=AliasChoices("endpointIDs", "endpointIds"), serialization_alias="endpointIDs"
+        None,
+        validation_alias=AliasChoices("endpointIDs", "endpointIds"),
+        serialization_alias="endpointIDs",
+        description=_ENDPOINTS,
     )
-    before_date: Date | None = None
-    offset: int = Field(0, ge=0, le=2**31)
-    limit: int | None = Field(None, ge=0, le=2**31)
+    before_date: Date | None = Field(None, description=_BEFORE)
+    offset: int = Field(0, ge=0, le=2**31, description="How many endpoints are skipped")
+    limit: int | None = Field(None, ge=0, le=2**31, description="How many endpoints are given at most; all without it")
 
 
 class _Window(Camel):
-    from_date: Date
-    to_date: Date
-    include_time: Literal["from", "to", "both", "none"] = "from"
-    sort: Literal["ASC", "DESC"] = "ASC"
-    limit: int | None = Field(None, ge=0, le=2**31)
-    precision: Precision = "ms"
-    period: str | None = Field(None, max_length=40)
-    aggregate: Literal["avg", "min", "max", "sum", "count", "first", "last"] = "avg"
+    from_date: Date = Field(description=f"Where the window begins: {_WRITTEN}")
+    to_date: Date = Field(description=f"Where the window ends: {_WRITTEN}")
+    include_time: Literal["from", "to", "both", "none"] = Field(
+        "from", description="Which ends of the window are part of it"
+    )
+    sort: Literal["ASC", "DESC"] = Field("ASC", description="By time: DESC is newest first")
+    limit: int | None = Field(
+        None, ge=0, le=2**31, description="How many points of each series and endpoint at most; all without it"
+    )
+    precision: Precision = Field("ms", description="Whether times are given in milliseconds or, as us, in microseconds")
+    period: str | None = Field(
+        None, max_length=40, description="Give spans of this length instead of points: 5m, 1h, PT5M, or milliseconds"
+    )
+    aggregate: Literal["avg", "min", "max", "sum", "count", "first", "last"] = Field(
+        "avg", description="With a period: what is told of each span"
+    )
 
 
 class DataQuery(_Window):
     """Which series, and from when to when."""
 
-    time_series_name: list[str] = Field(min_length=1)
-    endpoint_id: list[str] | None = None
+    time_series_name: list[str] = Field(min_length=1, description="The series")
+    endpoint_id: list[str] | None = Field(None, description=_ENDPOINTS)
 
 
 class DataBody(_Window):
     """The same in a body."""
 
-    time_series_names: list[str] = Field(min_length=1)
+    time_series_names: list[str] = Field(min_length=1, description="The series")
     endpoint_ids: list[str] | None = Field(
-        None, validation_alias=AliasChoices("endpointIDs", "endpointIds"), serialization_alias="endpointIDs"
+        None,
+        validation_alias=AliasChoices("endpointIDs", "endpointIds"),
+        serialization_alias="endpointIDs",
+        description=_ENDPOINTS,
     )
 
 
@@ -125,10 +144,10 @@ class PutQuery(Camel):
 class DeleteQuery(Camel):
     """Which points go: `timeSeriesName` must be said, the rest narrows it."""
 
-    time_series_name: list[str] = Field(min_length=1)
-    endpoint_id: list[str] | None = None
-    from_date: Date | None = None
-    to_date: Date | None = None
+    time_series_name: list[str] = Field(min_length=1, description="The series")
+    endpoint_id: list[str] | None = Field(None, description=_ENDPOINTS)
+    from_date: Date | None = Field(None, description=f"Where the window begins: {_WRITTEN}; the beginning without it")
+    to_date: Date | None = Field(None, description=f"Where the window ends: {_WRITTEN}; the end of time without it")
 
 
 def routes(queries: Queries, editing: Editing, clock: Clock) -> list[Route]:
@@ -146,12 +165,15 @@ def routes(queries: Queries, editing: Editing, clock: Clock) -> list[Route]:
             shows_own=True,
             query=ConfigQuery,
             returns=dict[str, list[SeriesOut]],
+            shows={"smart-home": [{"name": "auto~temperature", "values": ["value"]}]},
         ),
         Route(
             method="GET",
             path=last,
             handler=resource.get_last,
             summary="The last point of each series of each endpoint",
+            description="What is not there is left out of the answer; nothing at all is an empty list.",
+            shows=_LAYOUT,
             query=LastQuery,
             returns=Layout,
             errors=gone,
@@ -161,6 +183,9 @@ def routes(queries: Queries, editing: Editing, clock: Clock) -> list[Route]:
             path=last,
             handler=resource.post_last,
             summary="The last point of each series of each endpoint",
+            description="What is not there is left out of the answer; nothing at all is an empty list.",
+            example={"timeSeriesNames": ["auto~temperature"], "endpointIDs": ["kitchen-1"]},
+            shows=_LAYOUT,
             body=LastBody,
             body_optional=True,
             returns=Layout,
@@ -172,6 +197,11 @@ def routes(queries: Queries, editing: Editing, clock: Clock) -> list[Route]:
             path=data,
             handler=resource.get_data,
             summary="The points of a window, or spans of them; as CSV with `Accept: text/csv`",
+            description=(
+                "Without a period each point as it was stored; with one the spans of that length, by an aggregate. "
+                "The answer may be long: it is sent as it is read."
+            ),
+            shows=_LAYOUT,
             query=DataQuery,
             returns=Layout,
             gives=("application/json", "text/csv"),
@@ -182,6 +212,18 @@ def routes(queries: Queries, editing: Editing, clock: Clock) -> list[Route]:
             path=data,
             handler=resource.post_data,
             summary="The points of a window, or spans of them; as CSV with `Accept: text/csv`",
+            description=(
+                "Without a period each point as it was stored; with one the spans of that length, by an aggregate. "
+                "The answer may be long: it is sent as it is read."
+            ),
+            example={
+                "timeSeriesNames": ["auto~temperature"],
+                "endpointIDs": ["kitchen-1"],
+                "fromDate": "now-1h",
+                "toDate": "now",
+                "sort": "DESC",
+            },
+            shows=_LAYOUT,
             body=DataBody,
             returns=Layout,
             gives=("application/json", "text/csv"),
@@ -194,6 +236,17 @@ def routes(queries: Queries, editing: Editing, clock: Clock) -> list[Route]:
             handler=resource.put_data,
             summary="Store points",
             query=PutQuery,
+            description=(
+                "By endpoint and series. A point of a time that is there merges with it, and the later value wins."
+            ),
+            example={
+                "kitchen-1": {"auto~temperature": [{"timestamp": "2026-11-22T09:00:00Z", "values": {"value": 21.5}}]}
+            },
+            means={
+                404: "There is no such application version, or one of the endpoints is not there; nothing was stored",
+                503: "The register of endpoints or the storage does not do its part; nothing was stored",
+                507: "The storage has reached its reserve; nothing was stored",
+            },
             body=dict[str, dict[str, list[PointIn]]],
             errors=(NotFound, StorageFull, Unavailable),
             audited=False,  # telemetry: as much as devices send
@@ -212,8 +265,9 @@ def routes(queries: Queries, editing: Editing, clock: Clock) -> list[Route]:
             path=f"{application}/time-series/{{series}}",
             handler=resource.delete_series,
             summary="Delete a series of all endpoints",
+            description="With all of its points, of every endpoint. If devices go on sending it, it begins anew.",
             status=204,
-            errors=(NotFound, Conflict, Unavailable),
+            errors=(NotFound, Unavailable),
         ),
     ]
 

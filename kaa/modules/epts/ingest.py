@@ -8,7 +8,7 @@ sample with a time of its own.
 
 import asyncio
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 
@@ -17,6 +17,7 @@ from kaa.core.bus import Bus
 from kaa.core.clock import Clock
 from kaa.core.errors import InvalidInput, Refusal
 from kaa.core.ids import Ids
+from kaa.core.log import is_debug
 from kaa.core.metrics import Metrics
 from kaa.core.storage.budget import Budget
 from kaa.protocols import tstp
@@ -72,6 +73,9 @@ class Ingest:
     async def on_data_samples(self, events: list[DataSamplesEvent]) -> list[DataSamplesProcessed]:
         """Store the samples of many events with one commit, and answer each."""
         refused: dict[int, Refusal] = {}
+        if has_log := is_debug():
+            for event in events:
+                log.debug("samples_received", correlation_id=event.correlation_id, samples=len(event.data_samples))
         told: list[tuple[DataSamplesEvent, Point, int]] | None = [] if self._bus.is_heard(self._any_series) else None
         try:
             await self._budget.ensure()
@@ -81,6 +85,8 @@ class Ingest:
                 await self._add(rows, spans, refused)
         except Refusal as no:
             refused |= {at: no for at in range(len(events)) if at not in refused}
+        if has_log:
+            _log_outcome(events, refused)
         now = self._clock.now_ms()
         if told:
             lost = {id(events[at]) for at in refused}
@@ -316,6 +322,14 @@ class Ingest:
     def _extractor(self, version: Version[EptsSettings]) -> Extractor:
         made = self._extractors[version.name] = Extractor(version.settings.time_series)
         return made
+
+
+def _log_outcome(events: Sequence[DataSamplesEvent], refused: Mapping[int, Refusal]) -> None:
+    for at, event in enumerate(events):
+        if (no := refused.get(at)) is None:
+            log.debug("samples_committed", correlation_id=event.correlation_id)
+        else:
+            log.debug("samples_refused", correlation_id=event.correlation_id, status=no.status, reason=no.reason)
 
 
 def _checked_value(name: str, value: Value | bytes) -> Value:

@@ -16,6 +16,20 @@ class RefusalOut(Camel):
     what is no UTF-8 replaced.
     """
 
+    model_config = Camel.like(
+        {
+            "id": 41,
+            "timestamp": "2026-11-22T09:00:00.000Z",
+            "endpointId": "c5e9a6c7-1634-4807-bb37-00a2d57b24ae",
+            "tokenHash": None,
+            "topic": "kp1/smart-home-v1/dcx/…/json/1",
+            "statusCode": 400,
+            "reason": "the payload is not JSON: JSON is malformed: invalid character (byte 16)",
+            "payload": '{"temperature": 2',
+            "payloadSize": 17,
+        }
+    )
+
     id: int
     timestamp: Date
     endpoint_id: str | None
@@ -30,8 +44,8 @@ class RefusalOut(Camel):
 class RefusalQuery(PageQuery):
     """Which refusals."""
 
-    endpoint_id: str | None = None
-    status_code: int | None = Field(None, ge=0, le=999)
+    endpoint_id: str | None = Field(None, description="Only those of this endpoint")
+    status_code: int | None = Field(None, ge=0, le=999, description="Only those with this status, like 400")
 
 
 def routes(refusals: RefusalRepository) -> list[Route]:
@@ -50,6 +64,9 @@ def routes(refusals: RefusalRepository) -> list[Route]:
             path="/refusals",
             handler=get_refusals,
             summary="Messages of devices that were refused, newest first",
+            description=(
+                "What a device was told on `/error`, kept for the operator. The token is never kept, only its hash."
+            ),
             query=RefusalQuery,
             returns=Page[RefusalOut],
         )

@@ -7,6 +7,7 @@ from kaa.core.bus import Bus
 from kaa.core.clock import Clock
 from kaa.core.errors import Forbidden, Refusal
 from kaa.core.ids import Ids
+from kaa.core.log import is_debug
 from kaa.core.metrics import Metrics
 from kaa.core.subjects import Subject
 from kaa.core.tasks import Tasks
@@ -16,6 +17,7 @@ from kaa.protocols.esp import ClientData, ExtensionData
 from kaa.protocols.names import EndpointId, InstanceName
 from kaa.protocols.x_outbox import EventProcessed
 
+from . import trace
 from .config import KpcConfig
 from .models import Connection, Inbound, Route, Tally, TokenEntry, token_hash
 from .notes import Notes
@@ -68,11 +70,17 @@ class Communication:
         self._acknowledged: dict[str, Waiting] = {}
         self._unidentified = 0
         self._max_waiting = max_waiting
+        self._received = self._pushed = 0
+        self._is_debug = is_debug()
         self.is_full = False
         self.on_room: Callable[[], None] = lambda: None
         self._messages = metrics.counter("kaa_kpc_messages_total", "Messages answered", ("extension", "status"))
         self._latency = metrics.histogram("kaa_kpc_answer_seconds", "From a message to its answer, one of each burst")
         self._stops = metrics.counter("kaa_kpc_full_total", "Times that reading stopped for too much to do")
+        metrics.counter_from("kaa_kpc_messages_received_total", "Messages received", lambda: self._received)
+        metrics.counter_from(
+            "kaa_kpc_messages_pushed_total", "Messages that devices did not ask for, sent", lambda: self._pushed
+        )
         metrics.gauge_from("kaa_kpc_waiting", "Messages that wait for their answer", self._count)
         metrics.gauge_from("kaa_kpc_endpoints", "Endpoints that are connected", lambda: len(presence))
 
@@ -84,6 +92,7 @@ class Communication:
         Raises:
             ProtocolError: the topic is none of 1/KP.
         """
+        self._received += 1
         route, request_id = self._routing.find(message.topic)
         if route.refusal is not None:
             self._refuse(connection, message, route, route.refusal)
@@ -134,6 +143,8 @@ class Communication:
                 if connection is not None:
                     touched[connection] = None
                 continue
+            if self._is_debug:
+                trace.answered(answer.correlation_id, waiting, answer.status_code, answer.reason_phrase)
             key = (waiting.route.extension, answer.status_code)
             counts[key] = counts.get(key, 0) + 1
             self._finish(waiting, answer.status_code, answer.reason_phrase, answer.payload)
@@ -186,6 +197,8 @@ class Communication:
             if waiting is self._acknowledged and one.request_id is None:
                 continue
             reason = f"{one.route.extension} did not answer within {self._config.request_timeout / 1000:g} s"
+            if self._is_debug:
+                trace.answered(correlation_id, one, 504, reason)
             self._finish(one, 504, reason, None)
             one.connection.flush()
         self._look_for_room()
@@ -261,6 +274,8 @@ class Communication:
             payload=message.payload,
         )
         assert route.subject is not None
+        if self._is_debug:
+            trace.received(correlation_id, message, route, entry)
         since_ms = self._clock.monotonic_ms()
         self._waiting[correlation_id] = Waiting(connection, message, route, entry, request_id, since_ms)
         self._bus.publish(route.subject, data, reply_to=self._reply_to)
@@ -317,6 +332,8 @@ class Communication:
             self._traffic.note_sent(waiting.entry, len(kp.error_payload(status_code, reason)))
 
     def _refuse(self, connection: Connection, message: Inbound, route: Route, no: Refusal) -> None:
+        if self._is_debug:
+            trace.refused(self._correlation_id(), message, route, no)
         self._messages.labels(route.extension if route.subject is not None else "none", str(no.status)).inc()
         self._notes.refused(message, route, None, no.status, no.reason)
         connection.finish(message, no.status, no.reason)
@@ -332,4 +349,5 @@ class Communication:
         topic = kp.push_topic(data.app_version_name, extension, entry.token, data.resource_path)
         connection.push(topic, payload, is_reliable=data.endpoint_id in self._reliable)
         self._traffic.note_sent(entry, len(payload))
+        self._pushed += 1
         return connection

@@ -27,54 +27,68 @@ VersionText = Annotated[str, StringConstraints(max_length=MAX_VERSION)]
 class FilterBody(Camel):
     """A filter whose endpoints get the version, from a date on or at once."""
 
-    filter_id: Annotated[str, StringConstraints(min_length=1, max_length=128)]
-    rollout_date: datetime | None = None
+    filter_id: Annotated[str, StringConstraints(min_length=1, max_length=128)] = Field(
+        description="The endpoint filter"
+    )
+    rollout_date: datetime | None = Field(default=None, description="From when on; at once without it")
 
 
 class SoftwareBody(Camel):
     """A software version; the specification is what endpoints get."""
 
-    version: VersionText | None = None
-    specification: Any = None
-    metadata: Any = None
-    upgradable_from: Annotated[list[VersionText], Field(max_length=_MAX_VERSIONS)] | None = None
-    downgradable_to: Annotated[list[VersionText], Field(max_length=_MAX_VERSIONS)] | None = None
-    rollout_strategy: Strategy
-    filters: Annotated[list[FilterBody], Field(max_length=_MAX_FILTERS)] | None = None
-    compatible_with: dict[str, Any] | str | None = None
+    version: VersionText | None = Field(default=None, description="As in the path, if it is said at all")
+    specification: Any = Field(default=None, description="What endpoints are sent: any JSON, like a link and a digest")
+    metadata: Any = Field(default=None, description="What is known of it; endpoints are not sent it")
+    upgradable_from: Annotated[list[VersionText], Field(max_length=_MAX_VERSIONS)] | None = Field(
+        default=None, description="The versions that may be replaced by this one"
+    )
+    downgradable_to: Annotated[list[VersionText], Field(max_length=_MAX_VERSIONS)] | None = Field(
+        default=None, description="The versions that a roll-back may go to"
+    )
+    rollout_strategy: Strategy = Field(
+        description="Who gets it: general is all, targeted the filters', suspended nobody"
+    )
+    filters: Annotated[list[FilterBody], Field(max_length=_MAX_FILTERS)] | None = Field(
+        default=None, description="If it is targeted: the filters whose endpoints get it"
+    )
+    compatible_with: dict[str, Any] | str | None = Field(
+        default=None, description="A query on metadata; endpoints that it does not match are never offered it"
+    )
 
 
 class NewSoftware(SoftwareBody):
     """A software version to be made."""
 
-    version: VersionText
+    version: VersionText = Field(description="A semantic version, like 1.4.0")
 
 
 class RollbackBody(Camel):
     """Where a version is to be taken back to; without it each endpoint goes where it came from."""
 
-    to: VersionText | None = None
+    to: VersionText | None = Field(default=None, description="Without it each endpoint goes where it came from")
 
 
 class PlanBody(Camel):
     """Where a way begins, and for which endpoint."""
 
-    from_: VersionText | None = Field(default=None, alias="from")
-    endpoint_id: Annotated[str, StringConstraints(max_length=128)] | None = None
+    from_: VersionText | None = Field(default=None, alias="from", description="The version that the way begins at")
+    endpoint_id: Annotated[str, StringConstraints(max_length=128)] | None = Field(
+        default=None, description="The endpoint that is to go it; its filters and metadata count then"
+    )
 
 
 class StatusesQuery(PageQuery):
     """Which endpoints are wanted: these, those that run one of these versions, those in one of these states."""
 
-    endpoint_id: tuple[str, ...] = ()
-    version: tuple[str, ...] = ()
-    status: tuple[Status, ...] = ()
+    endpoint_id: tuple[str, ...] = Field(default=(), description="Only these endpoints")
+    version: tuple[str, ...] = Field(default=(), description="Only those that run one of these versions")
+    status: tuple[Status, ...] = Field(default=(), description="Only those in one of these states")
 
 
 class CompatibilityQuery(Camel):
     """The key of metadata by whose values endpoints are counted."""
 
-    key: str
+    key: str = Field(description="The metadata key, like `model`")
 
 
 class FilterView(Camel):
@@ -93,6 +107,23 @@ class RollbackView(Camel):
 
 class SoftwareView(Camel):
     """A software version."""
+
+    model_config = Camel.like(
+        {
+            "id": "5a1d9b0e-1a52-4a0b-8d35-9a6f3a0f2d10",
+            "version": "1.1.0",
+            "specification": {"link": "https://example.org/1.1.0.bin"},
+            "metadata": None,
+            "upgradableFrom": ["1.0.0"],
+            "downgradableTo": ["1.0.0"],
+            "rolloutStrategy": "general",
+            "filters": [],
+            "compatibleWith": None,
+            "rollback": None,
+            "createdDate": "2026-11-22T09:00:00.000Z",
+            "updatedDate": "2026-11-22T09:00:00.000Z",
+        }
+    )
 
     id: str
     version: str
@@ -118,6 +149,17 @@ class LeftView(Camel):
 class TakenBackView(RollbackView):
     """A roll-back: of the endpoints that run the version, how many are offered another, and which are left alone."""
 
+    model_config = Camel.like(
+        {
+            "to": "1.0.0",
+            "startedDate": "2026-11-22T09:00:00.000Z",
+            "version": "1.1.0",
+            "offered": 11,
+            "leftAlone": 1,
+            "leftAloneEndpoints": [{"endpointId": "cellar-2", "previousVersion": None}],
+        }
+    )
+
     version: str
     offered: int
     left_alone: int
@@ -135,6 +177,20 @@ class ResultView(Camel):
 
 class StatusView(Camel):
     """Where an endpoint is."""
+
+    model_config = Camel.like(
+        {
+            "endpointId": "c5e9a6c7-1634-4807-bb37-00a2d57b24ae",
+            "appVersionName": "smart-home-v1",
+            "version": "1.0.0",
+            "versionDate": "2026-11-22T09:00:00.000Z",
+            "previousVersion": None,
+            "offeredVersion": "1.1.0",
+            "offeredDate": "2026-11-22T09:00:00.000Z",
+            "status": "OFFERED",
+            "lastResult": None,
+        }
+    )
 
     endpoint_id: EndpointId
     app_version_name: AppVersionName
@@ -158,6 +214,14 @@ class HopView(Camel):
 class PlanView(Camel):
     """The way from a version on, one report at a time."""
 
+    model_config = Camel.like(
+        {
+            "from": "1.0.0",
+            "to": "1.1.0",
+            "path": [{"version": "1.1.0", "rolloutStrategy": "general", "conditional": False}],
+        }
+    )
+
     from_: str = Field(alias="from")
     to: str
     path: list[HopView]
@@ -172,6 +236,14 @@ class ValueView(Camel):
 
 class CompatibilityView(Camel):
     """How many endpoints run each version, by their value for a key of metadata."""
+
+    model_config = Camel.like(
+        {
+            "key": "model",
+            "versions": ["1.0.0", "1.1.0"],
+            "values": [{"value": "T-100", "endpoints": {"1.0.0": 3, "1.1.0": 9}}],
+        }
+    )
 
     key: str
     versions: list[str]

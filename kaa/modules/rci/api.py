@@ -21,9 +21,16 @@ _LONGEST_TTL_MS = 366 * 86_400_000
 class InvocationQuery(Camel):
     """How long the result is waited for, in seconds; or where it is posted, and how long the command lives then."""
 
-    await_timeout: float | None = Field(default=None, gt=0, le=_LONGEST_WAIT_S)
-    callback: str | None = None
-    command_ttl: int | None = Field(default=None, ge=1, le=_LONGEST_TTL_MS)
+    await_timeout: float | None = Field(
+        default=None, gt=0, le=_LONGEST_WAIT_S, description="How long the result is waited for, in seconds"
+    )
+    callback: str | None = Field(default=None, description="A URL that the result is posted to, instead of waiting")
+    command_ttl: int | None = Field(
+        default=None,
+        ge=1,
+        le=_LONGEST_TTL_MS,
+        description="With a callback: how long the command lives, in milliseconds",
+    )
 
 
 def routes(
@@ -38,6 +45,16 @@ def routes(
             path=path,
             handler=api.post_command,
             summary="Have a command run: 200 with the result's payload; with a callback 202, and the result is posted",
+            description=(
+                "The endpoint's own status and phrase are in `X-Command-Status-Code` and `X-Command-Reason-Phrase`."
+            ),
+            example={"on": True},
+            means={
+                200: "The endpoint has answered; the body is its payload, empty if it gave none",
+                202: "The result will be posted to the callback; `Location` says where it can be read",
+                503: "The service of commands is not there; the command was not sent",
+                504: "The endpoint gave no result in time",
+            },
             query=InvocationQuery,
             body=bytes,
             body_optional=True,
@@ -52,6 +69,7 @@ def routes(
             path=f"{path}/{{commandId}}",
             handler=api.get_command,
             summary="One command, and what has become of it",
+            description="Ids from here are from 2^30 up; those of `cex` are below.",
             returns=CommandView,
             errors=(NotFound,),
         ),

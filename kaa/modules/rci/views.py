@@ -13,6 +13,23 @@ from .models import CallbackStatus, Command, Status
 class CommandView(Camel):
     """A command; what has not come yet is null."""
 
+    model_config = Camel.like(
+        {
+            "commandId": 1073741830,
+            "commandType": "switch",
+            "endpointId": "c5e9a6c7-1634-4807-bb37-00a2d57b24ae",
+            "status": "EXECUTED",
+            "statusCode": 200,
+            "reasonPhrase": "OK",
+            "requestPayload": {"on": True},
+            "responsePayload": {"on": True},
+            "createdAt": "2026-11-22T09:00:00.000Z",
+            "updatedAt": "2026-11-22T09:00:00.240Z",
+            "expiresAt": "2026-11-22T10:00:00.000Z",
+            "callbackStatus": None,
+        }
+    )
+
     command_id: int
     command_type: str
     endpoint_id: str

@@ -41,7 +41,9 @@ class Tap:
     ) -> None:
         self._name, self._applications, self._sinks = name, applications, sinks
         self._apart, self._clock = apart, clock
-        self._samples = metrics.counter("kaa_tap_samples", "Samples that came by the tap", ("instance", "outcome"))
+        self._samples = metrics.counter(
+            "kaa_tap_samples_total", "Samples that came by the tap", ("instance", "outcome")
+        )
         self.fault: str | None = None
         """Why the last samples were not taken, if they were not."""
 

@@ -189,3 +189,17 @@ async def test_a_file_that_cannot_be_deleted_leaves_telemetry_refused_until_it_c
         budget.check()
         assert budget.problem() is None
         watching.cancel()
+
+
+async def test_the_days_that_are_left_are_told_as_the_storage_grows(tmp_path: Path) -> None:
+    clock, metrics = FakeClock(), Metrics()
+    budget = Budget(tmp_path, max_bytes=100 * KB, reserve_bytes=10 * KB, clock=clock, metrics=metrics)
+    await budget.look()
+    assert b"kaa_storage_left_days NaN" in metrics.render()
+    fill(tmp_path, "a", 30 * KB)
+    await clock.advance(12 * 3_600_000)
+    await budget.look()
+    text = metrics.render().decode()
+    assert "kaa_storage_left_days 1.0" in text  # 60 KB are left, and 60 KB a day are added
+    assert "kaa_storage_max_bytes 100000.0" in text
+    assert "kaa_storage_reserve_bytes 10000.0" in text

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from kaa.core.log import configure
+from kaa.core.log import configure, is_debug
 
 
 @pytest.fixture(autouse=True)
 def log_as_it_was() -> Iterator[None]:
     handlers, level = logging.root.handlers[:], logging.root.level
     yield
+    configure("info", "json", io.StringIO())
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)
     structlog.reset_defaults()
@@ -81,3 +82,10 @@ def test_the_console_form_is_for_people() -> None:
     assert "points_kept" in stream.getvalue()
     assert not stream.getvalue().startswith("{")
     assert "\x1b" not in stream.getvalue()
+
+
+def test_whether_details_are_written_is_known_without_writing_any() -> None:
+    configure("info", "json", io.StringIO())
+    assert not is_debug()
+    configure("debug", "json", io.StringIO())
+    assert is_debug()

@@ -53,3 +53,37 @@ def test_a_gauge_that_cannot_be_read_spoils_no_other() -> None:
     text = metrics.render().decode()
     assert "kaa_broken NaN" in text
     assert "kaa_fine 1.0" in text
+
+
+def test_a_gauge_is_read_for_each_value_of_its_label() -> None:
+    metrics = Metrics()
+    queues = {"one": 1.0, "two": 2.0}
+    metrics.gauges_from("kaa_queued", "Queued", "listener", lambda: queues)
+    queues["two"] = 3.0
+    text = metrics.render().decode()
+    assert 'kaa_queued{listener="one"} 1.0' in text
+    assert 'kaa_queued{listener="two"} 3.0' in text
+
+
+def test_gauges_that_cannot_be_read_spoil_no_other() -> None:
+    metrics = Metrics()
+    metrics.gauges_from("kaa_broken", "Broken", "x", lambda: {"a": 1 / 0})
+    metrics.gauge_from("kaa_fine", "Fine", lambda: 1)
+    assert "kaa_fine 1.0" in metrics.render().decode()
+
+
+def test_a_counter_is_read_when_it_is_asked_for() -> None:
+    metrics = Metrics()
+    counted = [0]
+    metrics.counter_from("kaa_seen_total", "Seen", lambda: counted[0])
+    counted[0] = 7
+    text = metrics.render().decode()
+    assert "# TYPE kaa_seen_total counter" in text
+    assert "kaa_seen_total 7.0" in text
+
+
+def test_a_counters_name_says_that_it_is_one() -> None:
+    with pytest.raises(ValueError):
+        Metrics().counter("kaa_seen", "Seen")
+    with pytest.raises(ValueError):
+        Metrics().counter_from("kaa_seen", "Seen", lambda: 0)

@@ -1,5 +1,6 @@
 """The schema's history: from any earlier version to the newest, in one step, with a copy before."""
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +11,7 @@ from fakes.clock import FakeClock
 from house import migration_steps
 
 from kaa.core.errors import StartupError
-from kaa.core.storage.migrations import migrate
+from kaa.core.storage.migrations import last_backup_s, migrate
 
 STEP = '''"""{reason}."""
 
@@ -234,3 +235,12 @@ def test_one_that_cannot_be_copied_is_not_migrated(history: History) -> None:
         history.run()
     assert "could not be copied" in str(raised.value)
     assert history.versions == {"core_0001", "epr_0001"}
+
+
+def test_when_a_copy_was_made_last_is_known(tmp_path: Path) -> None:
+    assert last_backup_s(tmp_path) == 0
+    (tmp_path / "backups").mkdir()
+    for name, at_s in (("a.db", 2_000), ("b.db", 1_000)):
+        (tmp_path / "backups" / name).touch()
+        os.utime(tmp_path / "backups" / name, (at_s, at_s))
+    assert last_backup_s(tmp_path) == 2_000

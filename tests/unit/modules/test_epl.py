@@ -133,7 +133,7 @@ class World:
 
     async def heard(self) -> None:
         """Wait until all that was told has been written down."""
-        written = self.house.metrics.counter("kaa_epl_states", "", ())
+        written = self.house.metrics.counter("kaa_epl_states_total", "", ())
         await until(lambda: written._value.get() >= self.told, what="all is written down")
 
 

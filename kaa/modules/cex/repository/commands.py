@@ -68,20 +68,25 @@ class CommandRepository:
 
         return await self._storage.write(run)
 
-    async def finish(self, outcomes: Mapping[CommandKey, Outcome], *, at_ms: int) -> list[CommandKey]:
-        """Take results; gives the commands that were waiting for one. Others are left as they are."""
+    async def finish(self, outcomes: Mapping[CommandKey, Outcome], *, at_ms: int) -> dict[CommandKey, int]:
+        """Take results; gives the commands that were waiting for one, with the time of their delivery.
 
-        def run(connection: Connection) -> list[CommandKey]:
-            done: list[CommandKey] = []
+        Others are left as they are.
+        """
+
+        def run(connection: Connection) -> dict[CommandKey, int]:
+            done: dict[CommandKey, int] = {}
             for part in parts(list(outcomes), _KEYS):
                 found = connection.execute(
-                    select(command.c.key, *IDENTITY).where(tuple_(*IDENTITY).in_(part), *_is_offered(at_ms))
+                    select(command.c.key, command.c.deliver_ms, *IDENTITY).where(
+                        tuple_(*IDENTITY).in_(part), *_is_offered(at_ms)
+                    )
                 ).all()
                 changes = []
                 for row in found:
                     key = key_of(row)
                     outcome = outcomes[key]
-                    done.append(key)
+                    done[key] = row.deliver_ms
                     changes.append(
                         {
                             "row": row.key,

@@ -29,16 +29,22 @@ Ttl = Annotated[
 class NewUserBody(Camel):
     """A user name with its password, which is made up where it is not given."""
 
-    username: Username
-    password: Annotated[str, StringConstraints(min_length=8, max_length=1024)] | None = None
+    username: Username = Field(description="Without spaces; a client may add `@kaa`")
+    password: Annotated[str, StringConstraints(min_length=8, max_length=1024)] | None = Field(
+        None, description="Without it one is made up, and shown this once"
+    )
 
 
 class NewCertificateBody(Camel):
     """A certificate to be made, or in `certificate` (PEM) one that was made elsewhere."""
 
-    common_name: Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,64}$")] | None = None
-    ttl: Ttl | None = None
-    certificate: Annotated[str, StringConstraints(max_length=_LONGEST_PEM)] | None = None
+    common_name: Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,64}$")] | None = Field(
+        None, description="The subject of a certificate that is made here"
+    )
+    ttl: Ttl | None = Field(None, description="How long it holds: 90d, P90D, or seconds")
+    certificate: Annotated[str, StringConstraints(max_length=_LONGEST_PEM)] | None = Field(
+        None, description="A certificate that was made elsewhere, in PEM; its key stays where it is"
+    )
 
     @model_validator(mode="after")
     def _is_one_or_the_other(self) -> Self:
@@ -50,13 +56,15 @@ class NewCertificateBody(Camel):
 class NewState(Camel):
     """Where it is to go."""
 
-    state: Literal[Status.ACTIVE, Status.SUSPENDED, Status.REVOKED]
+    state: Literal[Status.ACTIVE, Status.SUSPENDED, Status.REVOKED] = Field(
+        description="Whoever is connected with what is suspended or revoked is disconnected; Revoked is for good"
+    )
 
 
 class ClientsQuery(Camel):
     """Which are wanted; all, unless it is said otherwise."""
 
-    state: tuple[Status, ...] = ()
+    state: tuple[Status, ...] = Field((), description="Only those in one of these states")
 
 
 class _ClientView(Camel):
@@ -70,17 +78,54 @@ class _ClientView(Camel):
 class UserView(_ClientView):
     """A user name, without its password."""
 
+    model_config = Camel.like(
+        {
+            "id": "0b1f8a52-9b67-4c1b-a5b2-2d3f7f1f6b60",
+            "state": "Active",
+            "createdDate": "2026-11-22T09:00:00.000Z",
+            "updatedDate": "2026-11-22T09:00:00.000Z",
+            "lastUseDate": None,
+            "username": "gateway-8",
+        }
+    )
+
     username: str
 
 
 class NewUserView(UserView):
     """A new user name; with its password where that was made up, which is shown this once."""
 
+    model_config = Camel.like(
+        {
+            "id": "0b1f8a52-9b67-4c1b-a5b2-2d3f7f1f6b60",
+            "state": "Active",
+            "createdDate": "2026-11-22T09:00:00.000Z",
+            "updatedDate": "2026-11-22T09:00:00.000Z",
+            "lastUseDate": None,
+            "username": "gateway-8",
+            "password": "k3yq-vm2p-7rzd-x0ab",
+        }
+    )
+
     password: str | None = None
 
 
 class CertificateView(_ClientView):
     """A certificate, by what it is known by."""
+
+    model_config = Camel.like(
+        {
+            "id": "0b1f8a52-9b67-4c1b-a5b2-2d3f7f1f6b60",
+            "state": "Active",
+            "createdDate": "2026-11-22T09:00:00.000Z",
+            "updatedDate": "2026-11-22T09:00:00.000Z",
+            "lastUseDate": None,
+            "commonName": "gateway-7",
+            "issuer": "CN=kaa authority",
+            "serialNumber": "4f3a9c",
+            "notAfter": "2027-11-22T09:00:00.000Z",
+        }
+    )
 
     common_name: str | None
     issuer: str
@@ -91,12 +136,30 @@ class CertificateView(_ClientView):
 class NewCertificateView(CertificateView):
     """A new certificate; where it was made here with its chain and its private key (PEM), which is shown this once."""
 
+    model_config = Camel.like(
+        {
+            "id": "0b1f8a52-9b67-4c1b-a5b2-2d3f7f1f6b60",
+            "state": "Active",
+            "createdDate": "2026-11-22T09:00:00.000Z",
+            "updatedDate": "2026-11-22T09:00:00.000Z",
+            "lastUseDate": None,
+            "commonName": "gateway-7",
+            "issuer": "CN=kaa authority",
+            "serialNumber": "4f3a9c",
+            "notAfter": "2027-11-22T09:00:00.000Z",
+            "certificate": "-----BEGIN CERTIFICATE-----\n…\n-----END CERTIFICATE-----\n",
+            "privateKey": "-----BEGIN PRIVATE KEY-----\n…\n-----END PRIVATE KEY-----\n",
+        }
+    )
+
     certificate: str | None = None
     private_key: str | None = None
 
 
 class AuthorityView(Camel):
     """The certificate that those which are made here are verified with, in PEM."""
+
+    model_config = Camel.like({"certificate": "-----BEGIN CERTIFICATE-----\n…\n-----END CERTIFICATE-----\n"})
 
     certificate: str
 
@@ -110,15 +173,34 @@ def client_routes(users: Users, certificates: Certificates) -> list[Route]:
             path="/x509-credentials/root-certificate",
             handler=x509.get_authority,
             summary="The certificate that clients' certificates made here are verified with",
+            description=(
+                "What devices hold the server's certificate against is another thing, unless `kaa cert` made both."
+            ),
+            means={
+                404: "Nothing was made here yet, and so there is no authority",
+                503: "The authority's file cannot be read",
+            },
             returns=AuthorityView,
             errors=(NotFound, Unavailable),
         ),
-        *_routes("/basic-credentials", "user name", basic, NewUserBody, NewUserView, UserView),
-        *_routes("/x509-credentials", "certificate", x509, NewCertificateBody, NewCertificateView, CertificateView),
+        *_routes(
+            ("/basic-credentials", "user name"), basic, (NewUserBody, {"username": "gateway-8"}), NewUserView, UserView
+        ),
+        *_routes(
+            ("/x509-credentials", "certificate"),
+            x509,
+            (NewCertificateBody, {"commonName": "gateway-7", "ttl": "365d"}),
+            NewCertificateView,
+            CertificateView,
+        ),
     ]
 
 
-def _routes(path: str, what: str, api: "_Users | _Certificates", body: Any, made: Any, view: Any) -> list[Route]:
+def _routes(
+    named: tuple[str, str], api: "_Users | _Certificates", new: tuple[Any, Any], made: Any, view: Any
+) -> list[Route]:
+    path, what = named
+    body, example = new
     one = f"{path}/{{id}}"
     return [
         Route(
@@ -126,6 +208,7 @@ def _routes(path: str, what: str, api: "_Users | _Certificates", body: Any, made
             path=path,
             handler=api.get_all,
             summary=f"Every {what} that clients may connect with, oldest first",
+            description="Passwords and private keys are not among it: they are not kept.",
             query=ClientsQuery,
             returns=list[view],
             errors=(InvalidInput,),
@@ -135,6 +218,13 @@ def _routes(path: str, what: str, api: "_Users | _Certificates", body: Any, made
             path=path,
             handler=api.post,
             summary=f"Let clients connect with another {what}",
+            description="Its secret is shown this once, so an admin key is needed.",
+            example=example,
+            means={
+                403: "The key is not an admin's",
+                409: f"There is such a {what} already, or the authority cannot sign",
+                503: "Too many passwords are being made or checked, or the authority's files cannot be used",
+            },
             body=body,
             body_optional=body is NewCertificateBody,
             returns=made,
@@ -155,6 +245,8 @@ def _routes(path: str, what: str, api: "_Users | _Certificates", body: Any, made
             path=f"{one}/state",
             handler=api.put_state,
             summary=f"Activate, suspend or revoke a {what}",
+            example={"state": "Suspended"},
+            means={409: f"A {what} in its present state cannot be made that"},
             body=NewState,
             returns=view,
             errors=(InvalidInput, NotFound, Conflict),
@@ -164,6 +256,7 @@ def _routes(path: str, what: str, api: "_Users | _Certificates", body: Any, made
             path=one,
             handler=api.delete,
             summary=f"Delete a {what}",
+            description="Whoever is connected with it is disconnected.",
             status=204,
             errors=(NotFound,),
         ),

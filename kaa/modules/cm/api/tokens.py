@@ -4,7 +4,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Annotated, Literal
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from kaa.core.dates import Date
 from kaa.core.errors import Conflict, InvalidInput, NotFound, Unavailable
@@ -25,18 +25,32 @@ class Order(StrEnum):
 class NewToken(Camel):
     """A token to be issued; made up where it is not given."""
 
-    application_name: str
-    token: Annotated[str, StringConstraints(pattern=f"^{ENDPOINT_TOKEN.pattern}$")] | None = None
+    application_name: str = Field(description="The application that the endpoint belongs to")
+    token: Annotated[str, StringConstraints(pattern=f"^{ENDPOINT_TOKEN.pattern}$")] | None = Field(
+        None, description="A token of one's own; without it one is made up"
+    )
 
 
 class NewStatus(Camel):
     """Where a token is to go."""
 
-    status: Literal[Status.ACTIVE, Status.SUSPENDED, Status.REVOKED]
+    status: Literal[Status.ACTIVE, Status.SUSPENDED, Status.REVOKED] = Field(
+        description="A new token is Inactive and can only become Active; Revoked is for good"
+    )
 
 
 class TokenView(Camel):
     """A token, without its value."""
+
+    model_config = Camel.like(
+        {
+            "endpointTokenId": "7f0c1f2e-5a3b-4f55-8d0a-6c2f0b1c9e11",
+            "status": "Active",
+            "createdDate": "2026-11-22T09:00:00.000Z",
+            "updatedDate": "2026-11-22T09:00:00.000Z",
+            "applicationName": "smart-home",
+        }
+    )
 
     endpoint_token_id: str
     status: Status
@@ -48,14 +62,25 @@ class TokenView(Camel):
 class IssuedView(TokenView):
     """A token that was issued, with its value, which is shown this once."""
 
+    model_config = Camel.like(
+        {
+            "endpointTokenId": "7f0c1f2e-5a3b-4f55-8d0a-6c2f0b1c9e11",
+            "status": "Inactive",
+            "createdDate": "2026-11-22T09:00:00.000Z",
+            "updatedDate": "2026-11-22T09:00:00.000Z",
+            "applicationName": "smart-home",
+            "token": "Tq3v0yXkQ0m1yZ7c9o2w5A",
+        }
+    )
+
     token: str
 
 
 class TokensQuery(PageQuery):
     """Which tokens are wanted; newest first, unless it is said otherwise."""
 
-    status: tuple[Status, ...] = ()
-    order: Order = Order.DESC
+    status: tuple[Status, ...] = Field((), description="Only tokens with one of these statuses")
+    order: Order = Field(Order.DESC, description="By age: DESC is newest first")
 
 
 def token_routes(tokens: Tokens) -> list[Route]:
@@ -68,6 +93,10 @@ def token_routes(tokens: Tokens) -> list[Route]:
             path=every,
             handler=api.get_tokens,
             summary="The tokens of an endpoint",
+            description=(
+                "The tokens themselves are not among it: they are stored hashed. An endpoint that is not there has "
+                "none."
+            ),
             query=TokensQuery,
             returns=Page[TokenView],
             errors=(InvalidInput,),
@@ -78,6 +107,12 @@ def token_routes(tokens: Tokens) -> list[Route]:
             path=every,
             handler=api.post_token,
             summary="Issue another token for an endpoint",
+            description="The token is shown this once.",
+            example={"applicationName": "smart-home"},
+            means={
+                409: "The token is taken in this application, or the endpoint belongs to another one",
+                503: "The register of endpoints does not answer; no token was issued",
+            },
             body=NewToken,
             returns=IssuedView,
             status=201,
@@ -96,6 +131,9 @@ def token_routes(tokens: Tokens) -> list[Route]:
             path=f"{one}/status",
             handler=api.put_status,
             summary="Activate, suspend or revoke a token",
+            description="Suspending or revoking takes the endpoint off its connection within a second.",
+            example={"status": "Suspended"},
+            means={409: "A token with its present status cannot be made that"},
             body=NewStatus,
             returns=TokenView,
             errors=(InvalidInput, NotFound, Conflict),
@@ -105,6 +143,7 @@ def token_routes(tokens: Tokens) -> list[Route]:
             path=one,
             handler=api.delete_token,
             summary="Delete a token",
+            description="An endpoint that is connected with it is taken off its connection within a second.",
             status=204,
             errors=(NotFound,),
         ),

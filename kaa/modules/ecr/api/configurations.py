@@ -9,18 +9,20 @@ from kaa.core.http import Answer, Call, Camel, Named, Route
 
 from ..models import Configuration
 from ..service import Configurations
-from .views import BODY_FACTOR, ConfigurationView, NameQuery, view
+from .views import BODY_FACTOR, EXAMPLE, ConfigurationView, NameQuery, view
 
 _OF_ENDPOINT = "/endpoints/{endpointId}/app-versions/{appVersionName}"
 _OF_VERSION = "/app-versions/{appVersionName}"
 _IDS_BYTES = 256 * 1024
+_NO_REGISTER = "The register of endpoints does not answer; nothing was changed"
+_PUSHED = "Whoever it is for is sent it at once if it is connected, and else when it comes back."
 
 
 class BatchBody(Camel):
     """One configuration for many endpoints, which are given by their versions."""
 
-    config_payload: Any
-    endpoints: dict[str, list[str]] = Field(max_length=100)
+    config_payload: Any = Field(description="The configuration: any JSON but null")
+    endpoints: dict[str, list[str]] = Field(max_length=100, description="The ids of endpoints, by application version")
 
 
 def configuration_routes(configurations: Configurations, *, most_bytes: int) -> list[Route]:
@@ -28,6 +30,8 @@ def configuration_routes(configurations: Configurations, *, most_bytes: int) -> 
     api = _Api(configurations)
     one: dict[str, Any] = {"query": NameQuery, "returns": ConfigurationView}
     put: dict[str, Any] = {**one, "body": Any, "max_body_bytes": most_bytes * BODY_FACTOR}
+    put["example"] = EXAMPLE
+    other = {409: "The endpoint belongs to another application than the version", 503: _NO_REGISTER}
     put_errors = (InvalidInput, NotFound, Conflict, PreconditionFailed, TooLarge, Unavailable)
     return [
         Route(
@@ -35,6 +39,11 @@ def configuration_routes(configurations: Configurations, *, most_bytes: int) -> 
             path=_OF_ENDPOINT,
             handler=api.put_of_endpoint,
             summary="Give an endpoint a configuration of its own",
+            description=f"It is stronger than that of a filter and of the version. {_PUSHED}",
+            means={
+                **other,
+                404: "There is no such endpoint or application version, or a schema is needed and there is none",
+            },
             errors=put_errors,
             **put,
         ),
@@ -43,6 +52,7 @@ def configuration_routes(configurations: Configurations, *, most_bytes: int) -> 
             path=_OF_ENDPOINT,
             handler=api.get_of_endpoint,
             summary="An endpoint's own configuration",
+            means={404: "The endpoint has no configuration of its own with that name"},
             errors=(InvalidInput, NotFound),
             **one,
             tagged=True,
@@ -52,6 +62,8 @@ def configuration_routes(configurations: Configurations, *, most_bytes: int) -> 
             path=_OF_ENDPOINT,
             handler=api.delete_of_endpoint,
             summary="Take an endpoint's own configuration away",
+            description="It is sent what holds for it from then on.",
+            means={404: "The endpoint has no configuration of its own with that name", 503: _NO_REGISTER},
             query=NameQuery,
             status=204,
             errors=(InvalidInput, NotFound, PreconditionFailed, Unavailable),
@@ -68,6 +80,9 @@ def configuration_routes(configurations: Configurations, *, most_bytes: int) -> 
             path="/endpoints/batch",
             handler=api.put_batch,
             summary="Give many endpoints the same configuration",
+            description="All get it, or none.",
+            example={"configPayload": {"interval": 60}, "endpoints": {"smart-home-v1": ["kitchen-1", "cellar-2"]}},
+            means={**other, 404: "One of the endpoints or versions is not there; nothing was changed"},
             query=NameQuery,
             body=BatchBody,
             names=_named,
@@ -80,6 +95,8 @@ def configuration_routes(configurations: Configurations, *, most_bytes: int) -> 
             path=_OF_VERSION,
             handler=api.put_of_version,
             summary="Give a version a configuration, for all of its endpoints that have nothing closer",
+            description=_PUSHED,
+            means={404: "There is no such application version, or a schema is needed and there is none"},
             errors=(InvalidInput, NotFound, PreconditionFailed, TooLarge),
             **put,
         ),
@@ -88,6 +105,7 @@ def configuration_routes(configurations: Configurations, *, most_bytes: int) -> 
             path=_OF_VERSION,
             handler=api.get_of_version,
             summary="A version's configuration",
+            means={404: "The version has no configuration with that name"},
             errors=(InvalidInput, NotFound),
             **one,
             tagged=True,
@@ -97,6 +115,8 @@ def configuration_routes(configurations: Configurations, *, most_bytes: int) -> 
             path=_OF_VERSION,
             handler=api.delete_of_version,
             summary="Take a version's configuration away",
+            description="Its endpoints are sent what holds for them from then on.",
+            means={404: "The version has no configuration with that name"},
             query=NameQuery,
             status=204,
             errors=(InvalidInput, NotFound, PreconditionFailed),
@@ -113,6 +133,8 @@ def configuration_routes(configurations: Configurations, *, most_bytes: int) -> 
             path=f"{_OF_VERSION}/schemas",
             handler=api.get_schema,
             summary="The JSON Schema that a version's configurations are held to",
+            description="It is a setting of the version, or of its application.",
+            means={404: "Neither the version nor its application has a schema"},
             returns=dict[str, Any],
             errors=(NotFound,),
         ),
@@ -121,6 +143,12 @@ def configuration_routes(configurations: Configurations, *, most_bytes: int) -> 
             path=f"{_OF_VERSION}/schemas/validate",
             handler=api.put_validate,
             summary="Hold a configuration against the schema, and store nothing",
+            example=EXAMPLE,
+            means={
+                200: "It is valid",
+                400: "It is not valid; the message says where",
+                404: "There is no such application version, or no schema to hold it against",
+            },
             body=Any,
             max_body_bytes=most_bytes * BODY_FACTOR,
             errors=(InvalidInput, NotFound, TooLarge),

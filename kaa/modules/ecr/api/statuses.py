@@ -20,18 +20,33 @@ def _is_none(value: object) -> bool:
 class StatusesQuery(Camel):
     """Which statuses, and which page of them; `sort` is a field, and perhaps asc or desc behind it."""
 
-    endpoint_id: str | None = None
-    app_version_name: str | None = None
-    config_id: str | None = None
-    name: str | None = None
-    status: State | None = None
-    page: int = Field(default=0, ge=0, le=2**31)
-    size: int = Field(default=20, ge=1, le=1000)
-    sort: tuple[str, ...] = Field(default=(), max_length=16)
+    endpoint_id: str | None = Field(default=None, description="Only those of this endpoint")
+    app_version_name: str | None = Field(default=None, description="Only those of endpoints of this version")
+    config_id: str | None = Field(default=None, description="Only those of this configuration")
+    name: str | None = Field(default=None, description="Only those of configurations with this name")
+    status: State | None = Field(default=None, description="Only those that have come this far")
+    page: int = Field(default=0, ge=0, le=2**31, description="Which page; the first is 0")
+    size: int = Field(default=20, ge=1, le=1000, description="How many are on a page")
+    sort: tuple[str, ...] = Field(default=(), max_length=16, description="By what field; asc or desc behind it")
 
 
 class StatusView(Camel):
     """What became of a configuration at an endpoint."""
+
+    model_config = Camel.like(
+        {
+            "configId": "6f1c1a4b0c7de3f5a8e29b64d0735c18e4b9f2a6d31c08577e4fa90b82cd6e13",
+            "name": "default",
+            "endpointId": "c5e9a6c7-1634-4807-bb37-00a2d57b24ae",
+            "appVersionName": "smart-home-v1",
+            "status": "APPLIED",
+            "config": '{"interval":60}',
+            "lastDispatchedDate": "2026-11-22T09:00:00.000Z",
+            "lastConfirmedDate": "2026-11-22T09:00:00.240Z",
+            "confirmationStatusCode": 200,
+            "confirmationReasonPhrase": "OK",
+        }
+    )
 
     config_id: str
     name: str
@@ -96,6 +111,7 @@ def status_routes(configurations: Configurations) -> list[Route]:
             path="/statuses",
             handler=get_statuses,
             summary="What became of configurations, the newest first",
+            description="DISPATCHED: the endpoint was sent it; APPLIED or FAILED: it has said so itself.",
             query=StatusesQuery,
             returns=StatusesView,
             errors=(InvalidInput,),

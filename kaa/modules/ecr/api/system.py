@@ -12,7 +12,7 @@ from kaa.core.http import Answer, Call, Camel, Page, PageQuery, Route
 
 from ..models import Level, SystemConfiguration
 from ..service import SystemConfigurations
-from .views import BODY_FACTOR, NameQuery
+from .views import BODY_FACTOR, TEXT_EXAMPLE, NameQuery
 
 _LEVELS = (
     (Level.TENANT, "tenants", "tenantId"),
@@ -29,13 +29,26 @@ def _is_none(value: object) -> bool:
 class SystemBody(Camel):
     """A system configuration; `config` is JSON as text."""
 
-    name: str
-    display_name: Annotated[str, StringConstraints(max_length=256)] | None = None
-    config: str
+    name: str = Field(description="By what it is asked for; no two in one place have the same")
+    display_name: Annotated[str, StringConstraints(max_length=256)] | None = Field(
+        None, description="A name for people"
+    )
+    config: str = Field(description="The configuration, as JSON text")
 
 
 class SystemView(Camel):
     """A system configuration, as it is kept."""
+
+    model_config = Camel.like(
+        {
+            "configId": "b6d8d7c4-3f2b-4a4e-9f64-3c6b7c3c1c55",
+            "name": "ui",
+            "displayName": "User interface",
+            "config": '{"interval":60}',
+            "createdAt": "2026-11-22T09:00:00.000Z",
+            "updatedAt": "2026-11-22T09:00:00.000Z",
+        }
+    )
 
     config_id: str
     name: str
@@ -48,7 +61,9 @@ class SystemView(Camel):
 class CurrentQuery(NameQuery):
     """Which one, and whether wider levels are looked at where there is none: SKIP does not."""
 
-    tree_traversal_strategy: Literal["SKIP"] | None = None
+    tree_traversal_strategy: Literal["SKIP"] | None = Field(
+        None, description="SKIP looks at this level only; without it wider ones are asked, too"
+    )
 
 
 def system_routes(system: SystemConfigurations, *, most_bytes: int) -> list[Route]:
@@ -64,6 +79,12 @@ def _routes(api: "_Api", plural: str, parameter: str, most_bytes: int) -> list[R
     every = f"/system/{plural}/{{{parameter}}}/configs"
     one = f"{every}/{{configId}}"
     whose = f"of {'an' if plural[0] in 'ae' else 'a'} {plural[:-1].replace('-', ' ')}"
+    example = {"name": "ui", "displayName": "User interface", "config": TEXT_EXAMPLE}
+    means = {
+        404: f"There is no such {plural[:-1].replace('-', ' ')}",
+        409: "There is one with that name in this place already",
+        503: "The register of endpoints does not answer; nothing was changed",
+    }
     errors = (InvalidInput, NotFound, Conflict, PreconditionFailed, TooLarge, Unavailable)
     return [
         Route(
@@ -80,6 +101,9 @@ def _routes(api: "_Api", plural: str, parameter: str, most_bytes: int) -> list[R
             path=every,
             handler=api.post,
             summary=f"Make a system configuration {whose}",
+            description="For programs of the platform: who listens on the bus is told of it, endpoints are not.",
+            example=example,
+            means=means,
             body=SystemBody,
             max_body_bytes=most_bytes,
             status=201,
@@ -90,6 +114,8 @@ def _routes(api: "_Api", plural: str, parameter: str, most_bytes: int) -> list[R
             path=f"{every}/current",
             handler=api.get_current,
             summary=f"The system configuration that holds for what is {whose}",
+            description="That of the place itself, or of the nearest wider one that has it.",
+            means={404: "Neither this place nor a wider one has it"},
             query=CurrentQuery,
             returns=SystemView,
             errors=(InvalidInput, NotFound, Unavailable),
@@ -109,6 +135,8 @@ def _routes(api: "_Api", plural: str, parameter: str, most_bytes: int) -> list[R
             path=one,
             handler=api.put,
             summary=f"Replace a system configuration {whose}",
+            example=example,
+            means={**means, 404: "There is no such system configuration here"},
             body=SystemBody,
             max_body_bytes=most_bytes,
             status=204,

@@ -19,20 +19,22 @@ from .endpoints import AppVersionName, GivenId, GivenToken, is_none
 class BatchItemBody(Camel):
     """One endpoint of a batch; id and token are made up where they are not given."""
 
-    endpoint_token: GivenToken | None = None
-    endpoint_id: GivenId | None = None
-    metadata: dict[str, Any] | None = None
+    endpoint_token: GivenToken | None = Field(None, description="Made up where it is not given")
+    endpoint_id: GivenId | None = Field(None, description="Made up where it is not given")
+    metadata: dict[str, Any] | None = Field(None, description="What is known of it: any JSON by key")
 
 
 class NewBatch(Camel):
     """Endpoints to be registered together."""
 
-    app_version: AppVersionName
-    endpoints: Annotated[list[BatchItemBody], Field(min_length=1, max_length=MAX_ITEMS)]
+    app_version: AppVersionName = Field(description="The version of an application that all belong to")
+    endpoints: list[BatchItemBody] = Field(min_length=1, max_length=MAX_ITEMS, description="The endpoints")
 
 
 class BatchTask(Camel):
     """What a batch is asked for by."""
+
+    model_config = Camel.like({"taskId": "e1b6a8de-7f7b-4f0e-9f0f-2f3c58f1a001"})
 
     task_id: str
 
@@ -40,9 +42,9 @@ class BatchTask(Camel):
 class BatchQuery(Camel):
     """Which batch is asked for."""
 
-    app_name: str
-    task_id: str
-    tenant_id: str = TENANT
+    app_name: str = Field(description="The application of the endpoints")
+    task_id: str = Field(description="What the batch is asked for by, as starting it gave it")
+    tenant_id: str = Field(TENANT, description=f"There is one tenant, {TENANT}; of another one there is nothing")
 
 
 class CreatedView(Camel):
@@ -66,6 +68,30 @@ class FailedView(Camel):
 class BatchView(Camel):
     """How far a batch is, and what has become of each endpoint that it has come to; tokens when it is done."""
 
+    model_config = Camel.like(
+        {
+            "taskId": "e1b6a8de-7f7b-4f0e-9f0f-2f3c58f1a001",
+            "state": "DONE",
+            "createdCount": 1,
+            "failedCount": 1,
+            "created": [
+                {
+                    "endpointId": "c5e9a6c7-1634-4807-bb37-00a2d57b24ae",
+                    "endpointToken": "Tq3v0yXkQ0m1yZ7c9o2w5A",
+                    "metadata": {"room": "cellar"},
+                }
+            ],
+            "failed": [
+                {
+                    "endpointId": "kitchen-1",
+                    "metadata": "{}",
+                    "status": "FAILED",
+                    "statusReason": "endpointId: there is an endpoint 'kitchen-1' already",
+                }
+            ],
+        }
+    )
+
     task_id: str
     state: Literal["RUNNING", "DONE"]
     created_count: int
@@ -83,6 +109,12 @@ def routes(batches: Batches) -> list[Route]:
             path="/endpoints/batch",
             handler=api.post_batch,
             summary="Register up to a thousand endpoints",
+            example={"appVersion": {"name": "smart-home-v1"}, "endpoints": [{"metadata": {"room": "cellar"}}]},
+            means={
+                202: "They are being registered; the status says how far that is",
+                404: "There is no such application version",
+                429: "Too many batches are waiting; nothing was begun",
+            },
             body=NewBatch,
             names=_named,
             returns=BatchTask,
@@ -94,6 +126,8 @@ def routes(batches: Batches) -> list[Route]:
             path="/endpoints/batch/status",
             handler=api.get_status,
             summary="What became of a batch; tokens are shown the first time",
+            description="It is kept for a day. A key that may only read is not shown the tokens.",
+            means={404: "The application has no such batch, or a day has gone by since it ended"},
             query=BatchQuery,
             returns=BatchView,
             errors=(InvalidInput, NotFound),

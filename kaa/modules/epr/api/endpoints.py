@@ -27,15 +27,15 @@ GivenToken = Annotated[str, StringConstraints(pattern=f"^{ENDPOINT_TOKEN.pattern
 class AppVersionName(Camel):
     """An application version, by its name."""
 
-    name: str
+    name: str = Field(description="Like `smart-home-v1`")
 
 
 class NewRelation(Camel):
     """A relation of a new endpoint: another one contains it (`from`), or it contains another one (`to`)."""
 
-    type: Literal["contains"]
-    from_: str | None = Field(None, alias="from")
-    to: str | None = None
+    type: Literal["contains"] = Field(description="The one kind that there is")
+    from_: str | None = Field(None, alias="from", description="The endpoint that contains the new one")
+    to: str | None = Field(None, description="The endpoint that the new one contains")
 
     @model_validator(mode="after")
     def _has_one_end(self) -> Self:
@@ -47,15 +47,19 @@ class NewRelation(Camel):
 class NewEndpoint(Camel):
     """An endpoint to be registered; id and token are made up where they are not given."""
 
-    app_version: AppVersionName
-    metadata: dict[str, Any] | None = None
-    endpoint_token: GivenToken | None = None
-    endpoint_id: GivenId | None = None
-    relations: Annotated[tuple[NewRelation, ...], Field(max_length=MAX_RELATIONS)] = ()
+    app_version: AppVersionName = Field(description="The version of an application that it belongs to")
+    metadata: dict[str, Any] | None = Field(None, description="What is known of it: any JSON by key")
+    endpoint_token: GivenToken | None = Field(None, description="A token of one's own; without it one is made up")
+    endpoint_id: GivenId | None = Field(None, description="An id of one's own; without it one is made up")
+    relations: tuple[NewRelation, ...] = Field(
+        (), max_length=MAX_RELATIONS, description="What contains it, and what it contains"
+    )
 
 
 class AppVersionView(Camel):
     """The version that an endpoint belongs to, and since when."""
+
+    model_config = Camel.like({"name": "smart-home-v1", "registeredDate": "2026-11-22T09:00:00.000Z"})
 
     name: str
     registered_date: Date
@@ -63,6 +67,16 @@ class AppVersionView(Camel):
 
 class EndpointView(Camel):
     """An endpoint; metadata and filters only where they were asked for."""
+
+    model_config = Camel.like(
+        {
+            "endpointId": "c5e9a6c7-1634-4807-bb37-00a2d57b24ae",
+            "createdDate": "2026-11-22T09:00:00.000Z",
+            "appVersion": {"name": "smart-home-v1", "registeredDate": "2026-11-22T09:00:00.000Z"},
+            "metadata": {"room": "kitchen"},
+            "metadataUpdatedDate": "2026-11-22T09:00:00.000Z",
+        }
+    )
 
     endpoint_id: str
     created_date: Date
@@ -75,6 +89,18 @@ class EndpointView(Camel):
 class RegisteredView(EndpointView):
     """An endpoint that was registered, with its token, which is shown this once."""
 
+    model_config = Camel.like(
+        {
+            "endpointId": "c5e9a6c7-1634-4807-bb37-00a2d57b24ae",
+            "createdDate": "2026-11-22T09:00:00.000Z",
+            "appVersion": {"name": "smart-home-v1", "registeredDate": "2026-11-22T09:00:00.000Z"},
+            "metadata": {"room": "kitchen"},
+            "metadataUpdatedDate": "2026-11-22T09:00:00.000Z",
+            "token": "Tq3v0yXkQ0m1yZ7c9o2w5A",
+            "status": "Inactive",
+        }
+    )
+
     token: str
     status: str
 
@@ -82,11 +108,13 @@ class RegisteredView(EndpointView):
 class EndpointIds(Camel):
     """Endpoints, by their ids."""
 
-    endpoint_ids: Annotated[list[str], Field(max_length=1_000)]
+    endpoint_ids: list[str] = Field(max_length=1_000, description="The endpoints")
 
 
 class DeletedView(Camel):
     """How many endpoints were deleted, and which were not there."""
+
+    model_config = Camel.like({"deleted": 1, "notFound": ["cellar-2"]})
 
     deleted: int
     not_found: list[str]
@@ -101,6 +129,13 @@ def routes(register: Register) -> list[Route]:
             path="/endpoints",
             handler=api.post_endpoint,
             summary="Register an endpoint",
+            description="The token is shown this once: it is stored hashed.",
+            example={"appVersion": {"name": "smart-home-v1"}, "metadata": {"room": "kitchen"}},
+            means={
+                404: "There is no such application version, or no such endpoint to be related to",
+                409: "The id or the token is taken",
+                503: "The service of tokens does not answer; nothing was registered",
+            },
             body=NewEndpoint,
             names=_named,
             returns=RegisteredView,
@@ -112,6 +147,7 @@ def routes(register: Register) -> list[Route]:
             path="/endpoints/{endpointId}",
             handler=api.delete_endpoint,
             summary="Delete an endpoint and its tokens",
+            description="Its points stay until their retention ends.",
             status=204,
             errors=(NotFound,),
         ),
@@ -120,6 +156,8 @@ def routes(register: Register) -> list[Route]:
             path="/endpoints/delete",
             handler=api.delete_endpoints,
             summary="Delete endpoints and their tokens",
+            description="Those that are not there are named; their points stay until the retention ends.",
+            example={"endpointIds": ["kitchen-1", "cellar-2"]},
             body=EndpointIds,
             returns=DeletedView,
             errors=(InvalidInput,),
@@ -137,6 +175,11 @@ def routes(register: Register) -> list[Route]:
             path="/endpoints/{endpointId}/app-version",
             handler=api.put_version,
             summary="Move an endpoint to another version of its application",
+            example={"name": "smart-home-v2"},
+            means={
+                404: "There is no such endpoint or application version",
+                409: "The version is of another application, or the endpoint was moved or deleted meanwhile",
+            },
             body=AppVersionName,
             returns=AppVersionView,
             errors=(InvalidInput, NotFound, Conflict),

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from pydantic import Field
+
 from kaa.core.errors import Conflict, InvalidInput, NotFound, PreconditionFailed
 from kaa.core.http import Answer, Call, Camel, Route
 
@@ -16,7 +18,7 @@ from ..service.metadata import Precondition, included, value_of
 class MetadataQuery(Camel):
     """Which keys are wanted; all if none is named."""
 
-    include: tuple[str, ...] = ()
+    include: tuple[str, ...] = Field((), description="Only these keys")
 
 
 def routes(register: MetadataRegister) -> list[Route]:
@@ -29,6 +31,7 @@ def routes(register: MetadataRegister) -> list[Route]:
             path=whole,
             handler=api.get_metadata,
             summary="The metadata of an endpoint",
+            shows={"room": "kitchen", "floor": 2},
             query=MetadataQuery,
             returns=dict[str, Any],
             errors=(InvalidInput, NotFound),
@@ -39,6 +42,9 @@ def routes(register: MetadataRegister) -> list[Route]:
             path=whole,
             handler=api.put_metadata,
             summary="Replace the metadata of an endpoint",
+            description="What is not in the body is gone.",
+            example={"room": "kitchen", "floor": 2},
+            shows={"room": "kitchen", "floor": 2},
             body=dict[str, Any],
             returns=dict[str, Any],
             errors=(InvalidInput, NotFound, PreconditionFailed),
@@ -48,6 +54,10 @@ def routes(register: MetadataRegister) -> list[Route]:
             path=whole,
             handler=api.patch_metadata,
             summary="Change the metadata of an endpoint by a JSON Patch (RFC 6902)",
+            description="All operations are done, or none.",
+            example=[{"op": "add", "path": "/floor", "value": 3}],
+            shows={"room": "kitchen", "floor": 3},
+            means={409: "A test has failed, or there is no such place to change"},
             body=Operations,
             content_types=("application/json-patch+json",),
             max_body_bytes=MAX_PATCH_BYTES,
@@ -59,6 +69,7 @@ def routes(register: MetadataRegister) -> list[Route]:
             path="/endpoints/{endpointId}/metadata-keys",
             handler=api.get_keys,
             summary="The keys of an endpoint's metadata",
+            shows=["floor", "room"],
             returns=list[str],
             errors=(NotFound,),
             tagged=True,
@@ -68,6 +79,7 @@ def routes(register: MetadataRegister) -> list[Route]:
             path="/applications/{applicationName}/metadata-keys",
             handler=api.get_keys_of_application,
             summary="The metadata keys that the endpoints of an application have, by version",
+            shows={"smart-home-v1": ["floor", "room"]},
             returns=dict[str, list[str]],
             errors=(NotFound,),
         ),
@@ -76,6 +88,7 @@ def routes(register: MetadataRegister) -> list[Route]:
             path=one,
             handler=api.get_key,
             summary="The value of one metadata key",
+            shows="kitchen",
             returns=Any,
             errors=(NotFound,),
             tagged=True,
@@ -85,6 +98,9 @@ def routes(register: MetadataRegister) -> list[Route]:
             path=one,
             handler=api.put_key,
             summary="Set one metadata key, to any JSON value",
+            description="Whoever has read the whole may also name the tag of the whole in `If-Match`.",
+            example="kitchen",
+            means={404: "There is no such endpoint"},
             body=Any,
             status=204,
             errors=(InvalidInput, NotFound, PreconditionFailed),

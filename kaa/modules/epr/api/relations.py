@@ -16,15 +16,19 @@ from ..service.relations import MAX_RELATIONS
 class RelationView(Camel):
     """One endpoint contains another one."""
 
-    type: Literal["contains"]
-    from_: str = Field(alias="from")
-    to: str
+    model_config = Camel.like({"type": "contains", "from": "kitchen-1", "to": "lamp-4"})
+
+    type: Literal["contains"] = Field(description="The one kind that there is")
+    from_: str = Field(alias="from", description="The endpoint that contains the other one")
+    to: str = Field(description="The endpoint that is contained")
 
 
 class RelationsQuery(PageQuery):
     """Which relations are wanted: what the endpoint contains, what contains it (`!contains`), or both."""
 
-    relation: Literal["contains", "!contains"] | None = None
+    relation: Literal["contains", "!contains"] | None = Field(
+        None, description="contains: what it contains; !contains: what contains it; without it both"
+    )
 
 
 _Many = Annotated[list[RelationView], Field(max_length=MAX_RELATIONS)]
@@ -49,6 +53,12 @@ def routes(relations: Relations) -> list[Route]:
             handler=api.put_link,
             names=_named,
             summary="Relate endpoints",
+            description="All are made, or none; one that is there already stays.",
+            example=[{"type": "contains", "from": "kitchen-1", "to": "lamp-4"}],
+            means={
+                404: "One of the endpoints is not there; nothing was changed",
+                409: "An endpoint has as many relations as it may",
+            },
             body=_Many,
             status=204,
             errors=(InvalidInput, NotFound, Conflict),
@@ -59,6 +69,8 @@ def routes(relations: Relations) -> list[Route]:
             handler=api.put_unlink,
             names=_named,
             summary="Take relations away",
+            description="One that is not there is no mistake.",
+            example=[{"type": "contains", "from": "kitchen-1", "to": "lamp-4"}],
             body=_Many,
             status=204,
             errors=(InvalidInput,),

@@ -1,6 +1,6 @@
 """Finding endpoints over HTTP."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -14,14 +14,21 @@ from ..search import read_filter, read_query
 from ..service import Register
 from .endpoints import EndpointView, endpoint_view
 
+_INCLUDE = "What else is given of each endpoint"
+_TENANT = f"There is one tenant, {TENANT}; of another one there is nothing"
+_APPLICATION = "Only those of this application"
+_VERSION = "Only those of this application version"
+_FILTER = "Only those that this endpoint filter matches"
+_ONLY = "Only these endpoints"
+
 Include = tuple[Literal["metadata", "filters"], ...]
 
 
 class IncludeQuery(Camel):
     """What is wanted beside the endpoint itself."""
 
-    include: Include = ()
-    tenant_id: str = TENANT
+    include: Include = Field((), description=_INCLUDE)
+    tenant_id: str = Field(TENANT, description=_TENANT)
 
 
 class EndpointsQuery(PageQuery):
@@ -30,26 +37,30 @@ class EndpointsQuery(PageQuery):
     `metadataFilter` is `key:value` or a query in JSON; `regex` is looked for in the id.
     """
 
-    endpoint_id: tuple[str, ...] = ()
-    application_name: str | None = None
-    application_version_name: str | None = None
-    filter_id: str | None = None
-    metadata_filter: str | None = None
-    regex: str | None = None
-    multi_filter: str | None = None
-    include: Include = ()
-    tenant_id: str = TENANT
+    endpoint_id: tuple[str, ...] = Field((), description=_ONLY)
+    application_name: str | None = Field(None, description=_APPLICATION)
+    application_version_name: str | None = Field(None, description=_VERSION)
+    filter_id: str | None = Field(None, description=_FILTER)
+    metadata_filter: str | None = Field(
+        None, description='Only those with this metadata: `key:value`, or a query in JSON like `{"metadata.floor": 2}`'
+    )
+    regex: str | None = Field(None, description="Only those whose id has a match of this regular expression (RE2)")
+    multi_filter: str | None = Field(None, description="There is no such thing yet; it is refused")
+    include: Include = Field((), description=_INCLUDE)
+    tenant_id: str = Field(TENANT, description=_TENANT)
 
 
 class Search(PageQuery):
     """Which endpoints are wanted; `metadata` is a query on it."""
 
-    application_name: str | None = None
-    application_version_name: str | None = None
-    filter_id: str | None = None
-    endpoint_ids: Annotated[tuple[str, ...] | None, Field(max_length=1_000)] = None
-    metadata: dict[str, Any] | str | None = None
-    include: Include = ()
+    application_name: str | None = Field(None, description=_APPLICATION)
+    application_version_name: str | None = Field(None, description=_VERSION)
+    filter_id: str | None = Field(None, description=_FILTER)
+    endpoint_ids: tuple[str, ...] | None = Field(None, max_length=1_000, description=_ONLY)
+    metadata: dict[str, Any] | str | None = Field(
+        None, description="Only those that this query in MongoDB's language matches; an object, or its JSON text"
+    )
+    include: Include = Field((), description=_INCLUDE)
 
 
 def routes(register: Register) -> list[Route]:
@@ -61,6 +72,11 @@ def routes(register: Register) -> list[Route]:
             path="/endpoints",
             handler=api.get_endpoints,
             summary="Endpoints, oldest first",
+            description="Only what all of the given conditions hold for.",
+            means={
+                404: "There is no such application, application version or endpoint filter",
+                409: "The endpoint filter is pending: it is not yet known whom it matches",
+            },
             query=EndpointsQuery,
             returns=Page[EndpointView],
             errors=(InvalidInput, NotFound, Conflict),
@@ -70,6 +86,16 @@ def routes(register: Register) -> list[Route]:
             path="/endpoints/search",
             handler=api.search_endpoints,
             summary="Endpoints, oldest first, by a query on their metadata",
+            description="Only what all of the given conditions hold for.",
+            example={
+                "applicationName": "smart-home",
+                "metadata": {"metadata.room": {"$in": ["kitchen", "cellar"]}},
+                "include": ["metadata"],
+            },
+            means={
+                404: "There is no such application, application version or endpoint filter",
+                409: "The endpoint filter is pending: it is not yet known whom it matches",
+            },
             body=Search,
             returns=Page[EndpointView],
             errors=(InvalidInput, NotFound, Conflict),

@@ -15,27 +15,41 @@ _PATH = "/applications/{applicationName}/filters"
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Description = Annotated[str, StringConstraints(max_length=1024)]
-MongoQuery = Annotated[dict[str, Any] | str, Field(description="a query, as an object or as its JSON text")]
+MongoQuery = dict[str, Any] | str
+_QUERY = "In MongoDB's language, as an object or its JSON text"
 
 
 class NewFilter(Camel):
     """A filter to be made."""
 
-    name: Name | None = None
-    description: Description | None = None
-    mongo_query: MongoQuery
+    name: Name | None = Field(None, description="Its name; no two filters of an application have the same")
+    description: Description | None = Field(None, description="What it is for")
+    mongo_query: MongoQuery = Field(description=_QUERY)
 
 
 class FilterChanges(Camel):
     """What is to become of a filter; what is absent stays, and null takes name or description away."""
 
-    name: Name | None = None
-    description: Description | None = None
-    mongo_query: MongoQuery = Field(default_factory=dict)
+    name: Name | None = Field(None, description="Its new name; null takes it away")
+    description: Description | None = Field(None, description="What it is for; null takes it away")
+    mongo_query: MongoQuery = Field(default_factory=dict, description=_QUERY)
 
 
 class FilterView(Camel):
     """A filter; `matchedEndpointsCount` counts once it is active."""
+
+    model_config = Camel.like(
+        {
+            "id": "0f6e2c9e-6f0e-4d2b-9a53-4f8f4c0f7a11",
+            "name": "second-floor",
+            "description": None,
+            "mongoQuery": {"metadata.floor": 2},
+            "status": "active",
+            "matchedEndpointsCount": 12,
+            "createdDate": "2026-11-22T09:00:00.000Z",
+            "updatedDate": "2026-11-22T09:00:00.000Z",
+        }
+    )
 
     id: str
     name: str | None
@@ -50,7 +64,7 @@ class FilterView(Camel):
 class FiltersQuery(PageQuery):
     """Which filters are wanted."""
 
-    name: str | None = None
+    name: str | None = Field(None, description="Only the one with this name")
 
 
 def routes(filters: Filters) -> list[Route]:
@@ -62,6 +76,8 @@ def routes(filters: Filters) -> list[Route]:
             path=_PATH,
             handler=api.post_filter,
             summary="Make an endpoint filter; it is pending until all endpoints have been looked at",
+            example={"name": "second-floor", "mongoQuery": {"metadata.floor": 2}},
+            means={409: "The name is taken, or the application has as many filters as it may"},
             body=NewFilter,
             returns=FilterView,
             status=201,
@@ -89,6 +105,9 @@ def routes(filters: Filters) -> list[Route]:
             path=_PATH + "/{filterId}",
             handler=api.patch_filter,
             summary="Change an endpoint filter; with another query it is pending again",
+            description="What is not in the body stays as it is.",
+            example={"mongoQuery": {"metadata.floor": {"$gte": 2}}},
+            means={409: "The name is taken"},
             body=FilterChanges,
             content_types=("application/json", "application/merge-patch+json"),
             returns=FilterView,

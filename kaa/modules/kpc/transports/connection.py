@@ -113,6 +113,7 @@ class Connection(asyncio.Protocol):
         """Take what has been read."""
         if self._ended:
             return
+        self._door.received_bytes += len(data)
         if self._door.communication.is_full:
             self._held += data
             self._hold_up()
@@ -252,7 +253,9 @@ class Connection(asyncio.Protocol):
         if transport is None:
             return
         if session.has_output:
-            transport.write(session.take_output())
+            output = session.take_output()
+            self._door.sent_bytes += len(output)
+            transport.write(output)
         if self._ended:
             transport.close()
             return

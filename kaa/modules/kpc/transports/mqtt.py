@@ -59,6 +59,10 @@ class MqttDoor:
         self._server: asyncio.Server | None = None
         self._accepted = metrics.counter("kaa_kpc_accepted_total", "Connections accepted")
         self._ended = metrics.counter("kaa_kpc_ended_total", "Connections that ended, by reason", ("reason",))
+        self.received_bytes = self.sent_bytes = 0
+        """What all connections together have read and written, without the bytes of TLS."""
+        metrics.counter_from("kaa_kpc_received_bytes_total", "Bytes of MQTT received", lambda: self.received_bytes)
+        metrics.counter_from("kaa_kpc_sent_bytes_total", "Bytes of MQTT sent", lambda: self.sent_bytes)
         metrics.gauge_from("kaa_kpc_connections", "Connections open", lambda: len(self._connections))
         communication.on_room = self._on_room
 
