@@ -31,7 +31,7 @@ from kaa.core.bus import Bus
 from kaa.core.bus.memory import MemoryBus
 from kaa.core.clock import Clock, SystemClock
 from kaa.core.config import DoorPort, Duration, Settings, Size
-from kaa.core.data_dir import check_whole, locked
+from kaa.core.data_dir import check_whole
 from kaa.core.errors import ConfigError, Refusal, StartupError
 from kaa.core.health import Health, Problem
 from kaa.core.http import HttpSettings, Site
@@ -39,6 +39,7 @@ from kaa.core.ids import Ids, RandomIds
 from kaa.core.key_api import routes as key_routes
 from kaa.core.key_store import SqlKeyStore
 from kaa.core.lifecycle import Core, Instance, Module, running
+from kaa.core.lock import locked
 from kaa.core.log import Format, Level, configure
 from kaa.core.metrics import Metrics
 from kaa.core.storage.budget import Budget

@@ -129,7 +129,7 @@ def verify(*, file: Path, directory: Path | None, is_json: bool) -> None:
 @contextmanager
 def _source(server: dict[str, Any]) -> "Iterator[tuple[Readable, int]]":
     """Give a backup and its size: of the data directory if no server runs on it, else from the server."""
-    from kaa.core.data_dir import InUse  # noqa: PLC0415  the other commands do not need it
+    from kaa.core.lock import InUse  # noqa: PLC0415  the other commands do not need it
     from kaa.recovery.keeping import stopped  # noqa: PLC0415  as above
 
     if not server["url"] and (server["data_dir"] / "kaa.db").exists():

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from kaa.core.data_dir import InUse, locked
 from kaa.core.errors import StartupError
+from kaa.core.lock import InUse, locked
 from kaa.remote import Remote, path_of
 
 from .options import asks_server, remote

@@ -10,7 +10,8 @@ from shutil import disk_usage
 from kaa.core.backup.archive import BackupError, Manifest
 from kaa.core.backup.cut import Cut
 from kaa.core.backup.reading import Readable, read
-from kaa.core.data_dir import check_whole, locked
+from kaa.core.data_dir import check_whole
+from kaa.core.lock import locked
 
 from .unpacking import sync_directory
 from .watch import Watch

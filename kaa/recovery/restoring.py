@@ -5,7 +5,8 @@ from pathlib import Path
 from shutil import rmtree
 
 from kaa.core.backup.archive import DATABASE, BackupError
-from kaa.core.data_dir import LOCK, RESTORING, locked
+from kaa.core.data_dir import LOCK, RESTORING
+from kaa.core.lock import locked
 
 from .unpacking import Unpacked, sync_directory, unpack
 from .watch import Watch

@@ -9,7 +9,8 @@ from pathlib import Path
 from shutil import copyfile, rmtree
 
 from kaa.core.backup.archive import DATABASE, BackupError
-from kaa.core.data_dir import RESTORING, locked
+from kaa.core.data_dir import RESTORING
+from kaa.core.lock import locked
 from kaa.modules.epr.repository.checking import count_endpoints
 from kaa.modules.epts.repository.checking import channels, highest, reserve
 

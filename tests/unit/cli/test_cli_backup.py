@@ -10,7 +10,7 @@ import pytest
 from fakes.clock import FakeClock
 from house import migration_steps
 
-from kaa.core.data_dir import locked
+from kaa.core.lock import locked
 from kaa.core.storage.migrations import migrate
 
 

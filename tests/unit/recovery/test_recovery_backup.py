@@ -13,7 +13,7 @@ from backups import NEXT_WEEK, NOW_MS, WEEK, add_channels, add_points, bytes_of,
 
 from kaa.core.backup.archive import BackupError
 from kaa.core.backup.cut import DRAFT, Cut
-from kaa.core.data_dir import InUse, locked
+from kaa.core.lock import InUse, locked
 from kaa.recovery.keeping import keep, stopped
 from kaa.recovery.watch import Watch
 

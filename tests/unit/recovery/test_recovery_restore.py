@@ -15,8 +15,9 @@ from house import migration_steps
 from kaa.app import KaaConfig, serving
 from kaa.core.backup.archive import BackupError, Writer
 from kaa.core.backup.cut import Cut
-from kaa.core.data_dir import RESTORING, InUse, check_whole, locked
+from kaa.core.data_dir import RESTORING, check_whole
 from kaa.core.errors import StartupError
+from kaa.core.lock import InUse, locked
 from kaa.core.storage.migrations import is_newest, migrate
 from kaa.recovery.checking import Found
 from kaa.recovery.restoring import restore
