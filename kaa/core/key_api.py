@@ -20,9 +20,13 @@ ApplicationName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,128}$
 class NewKey(Camel):
     """A key to be made: for these applications alone, or, where none is named, for all."""
 
-    role: Role
-    name: Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NAME)] | None = None
-    applications: Annotated[list[ApplicationName], Field(min_length=1, max_length=MOST_APPLICATIONS)] | None = None
+    role: Role = Field(description="What the key may: admin everything, operator no keys and no secrets, viewer read")
+    name: Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NAME)] | None = Field(
+        None, description="Whose or what it is, for people"
+    )
+    applications: Annotated[list[ApplicationName], Field(min_length=1, max_length=MOST_APPLICATIONS)] | None = Field(
+        None, description="The applications that it is limited to; all, if it is not said"
+    )
 
 
 class KeyView(Camel):
@@ -78,6 +82,7 @@ def routes(keys: Keys) -> list[Route]:
             handler=post_key,
             summary="Make a key for REST; the key itself is shown this once",
             body=NewKey,
+            example={"role": "viewer", "name": "dashboard", "applications": ["smart-home"]},
             returns=NewKeyView,
             status=201,
             errors=(InvalidInput,),
@@ -99,6 +104,7 @@ def routes(keys: Keys) -> list[Route]:
             summary="Delete a key for REST; it is refused from now on",
             status=204,
             errors=(NotFound, Conflict),
+            means={409: "It is the last key of an admin: nobody could make another one"},
             needs=Role.ADMIN,
         ),
     ]

@@ -19,6 +19,8 @@ PARAMETERS: Mapping[str, tuple[str, str]] = {
     "tokenId": ("The id of the token, as the list of tokens has it; not the token itself", "token"),
     "basic-credentials/id": ("The id of the credential, not its user name", "user name"),
     "x509-credentials/id": ("The id of the credential, not a serial number", "certificate"),
+    "keys/id": ("The id of the key, not the key itself", "key"),
+    "serviceInstanceName": ("The name of the service instance, like epts", "service instance"),
     "filterId": ("The id of the endpoint filter", "endpoint filter"),
     "key": ("The metadata key", "metadata key"),
     "series": ("The name of the series, like `auto~temperature`", "series"),

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, StringConstraints
+from pydantic import AwareDatetime, Field, StringConstraints
 from pydantic_core import from_json
 
 from kaa.core.auth import Role
@@ -24,12 +24,12 @@ Text = Annotated[str, StringConstraints(max_length=2048)]
 class EntriesQuery(PageQuery):
     """Which entries are wanted: from a date on and before another one; `path` is how the path begins."""
 
-    from_date: AwareDatetime | None = None
-    to_date: AwareDatetime | None = None
-    key_id: Text | None = None
-    method: Text | None = None
-    path: Text | None = None
-    application: Text | None = None
+    from_date: AwareDatetime | None = Field(None, description="From this time on, in ISO 8601 with its offset")
+    to_date: AwareDatetime | None = Field(None, description="Before this time")
+    key_id: Text | None = Field(None, description="What this key has changed, by its id")
+    method: Text | None = Field(None, description="What was changed by this method, like DELETE")
+    path: Text | None = Field(None, description="What was changed below this path")
+    application: Text | None = Field(None, description="What was changed of this application")
 
 
 class WhoView(Camel):

@@ -154,6 +154,7 @@ def routes(backups: Backups) -> list[Route]:
             returns=bytes,
             gives=("application/x-tar",),
             errors=(Conflict, StorageFull, Unavailable),
+            means={409: "Another backup is being made"},
             writes=True,
             needs=Role.ADMIN,  # it holds every secret
         )

@@ -137,8 +137,8 @@ class DataBody(_Window):
 class PutQuery(Camel):
     """How exactly the times are kept, and whether all is only checked."""
 
-    precision: Precision = "ms"
-    dry_run: bool = False
+    precision: Precision = Field("ms", description="Whether times are read in milliseconds or, as us, in microseconds")
+    dry_run: bool = Field(default=False, description="Only check what is sent, and store nothing")
 
 
 class DeleteQuery(Camel):

@@ -12,7 +12,7 @@ from kaa.protocols.names import APPLICATION_NAME, TENANT, VERSION_SUFFIX
 
 from ..models import Application, Version
 from ..service import Catalogue
-from .common import Description, DisplayName, TenantQuery, check_tenant, tag
+from .common import MANAGED, Description, DisplayName, TenantQuery, check_tenant, tag
 
 
 class NewApplication(Camel):
@@ -71,6 +71,8 @@ def application_routes(catalogue: Catalogue) -> list[Route]:
             handler=api.post_application,
             summary="Make an application",
             body=NewApplication,
+            example={"name": "smart-home", "displayName": "Smart home"},
+            means={409: "The name is taken"},
             names=_named,
             body_optional=True,
             returns=ApplicationView,
@@ -102,6 +104,8 @@ def application_routes(catalogue: Catalogue) -> list[Route]:
             handler=api.patch_application,
             summary="Change the display name or the description of an application",
             body=Changes,
+            example={"displayName": "Home"},
+            means={409: MANAGED},
             returns=ApplicationView,
             errors=(NotFound, Conflict, PreconditionFailed),
         ),
@@ -111,6 +115,7 @@ def application_routes(catalogue: Catalogue) -> list[Route]:
             handler=api.delete_application,
             summary="Delete an application that has no endpoints, with its versions and settings",
             status=204,
+            means={409: f"There are endpoints of it. Or: {MANAGED}"},
             errors=(NotFound, Conflict, PreconditionFailed, Unavailable, TimedOut),
         ),
         Route(
@@ -119,6 +124,8 @@ def application_routes(catalogue: Catalogue) -> list[Route]:
             handler=api.post_version,
             summary="Make a version of an application",
             body=NewVersion,
+            example={"nameSuffix": "v1"},
+            means={409: f"The application has that version already. Or: {MANAGED}"},
             returns=VersionView,
             status=201,
             errors=(InvalidInput, NotFound, Conflict),
@@ -148,6 +155,8 @@ def application_routes(catalogue: Catalogue) -> list[Route]:
             handler=api.patch_version,
             summary="Change the display name or the description of a version",
             body=Changes,
+            example={"displayName": "Home"},
+            means={409: MANAGED},
             returns=VersionView,
             errors=(NotFound, Conflict, PreconditionFailed),
         ),
@@ -157,6 +166,7 @@ def application_routes(catalogue: Catalogue) -> list[Route]:
             handler=api.delete_version,
             summary="Delete a version that has no endpoints, with its settings",
             status=204,
+            means={409: f"There are endpoints of it. Or: {MANAGED}"},
             errors=(NotFound, Conflict, PreconditionFailed, Unavailable, TimedOut),
         ),
     ]

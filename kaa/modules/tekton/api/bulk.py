@@ -13,7 +13,7 @@ from kaa.core.http import Call, Camel, Route
 
 from ..models import Action, Change, Everything, Wanted
 from ..service import Loading
-from .common import Description, DisplayName, Envelope, SettingsQuery, TenantQuery, check_tenant, only
+from .common import EXAMPLE, MANAGED, Description, DisplayName, Envelope, SettingsQuery, TenantQuery, check_tenant, only
 
 _MAX_BYTES = 8 << 20
 
@@ -113,6 +113,8 @@ def bulk_routes(loading: Loading) -> list[Route]:
                 summary="Have applications, versions and settings as they are given; nothing else is touched",
                 query=LoadQuery,
                 body=Document,
+                example={"applications": {"smart-home": {"versions": {"v1": {"settings": {"epts": EXAMPLE}}}}}},
+                means={409: MANAGED},
                 returns=LoadView,
                 errors=(InvalidInput, NotFound, Conflict, Unavailable, TimedOut),
                 max_body_bytes=_MAX_BYTES,
@@ -137,10 +139,11 @@ def bulk_routes(loading: Loading) -> list[Route]:
                 summary="Replace the settings of many applications and versions for the instances named",
                 query=LoadQuery,
                 body=Envelope,
+                example={"epts": {"kaa": {"applications": {"smart-home": EXAMPLE}}}},
+                means={409: MANAGED},
                 returns=LoadView,
                 errors=(InvalidInput, NotFound, Conflict, Unavailable, TimedOut),
                 max_body_bytes=_MAX_BYTES,
-                needs=Role.ADMIN,  # it may hold what applies to all applications
             )
             for method in ("PUT", "POST")
         ),

@@ -14,6 +14,9 @@ from kaa.protocols.names import TENANT
 DisplayName = Annotated[str, StringConstraints(max_length=256)]
 Description = Annotated[str, StringConstraints(max_length=4096)]
 Envelope = dict[str, Any]
+MANAGED = "The configuration file manages it, and it is changed there"
+EXAMPLE = {"retention": "30d"}
+"""Settings of EPTS."""
 
 
 class TenantQuery(Camel):

@@ -10,8 +10,9 @@ from kaa.protocols.names import TENANT
 
 from ..models import Scope
 from ..service import ApplicationSettings
-from .common import Envelope, SettingsQuery, TenantQuery, check_tenant, only, tag
+from .common import EXAMPLE, MANAGED, Envelope, SettingsQuery, TenantQuery, check_tenant, only, tag
 
+_ALL = "all applications that have none of their own"
 _WRITING = (InvalidInput, NotFound, Conflict, PreconditionFailed, Unavailable, TimedOut)
 
 
@@ -20,21 +21,27 @@ def settings_routes(settings: ApplicationSettings) -> list[Route]:
     api = _Api(settings)
     application, version = "/applications/{app}", "/applications/{app}/app-versions/{version}"
     return [
-        *_routes(api, f"/app-configs{application}", "an application"),
-        *_routes(api, f"/app-configs{version}", "a version"),
-        *_routes(api, "/tenant-configs", "all applications that have none of their own", needs=Role.ADMIN),
+        *_routes(api, f"/app-configs{application}", "an application", Scope("smart-home", None)),
+        *_routes(api, f"/app-configs{version}", "a version", Scope("smart-home", "smart-home-v1")),
+        *_routes(api, "/tenant-configs", _ALL, Scope(None, None), needs=Role.ADMIN),
     ]
 
 
-def _routes(api: "_Api", path: str, of: str, *, needs: Role = Role.OPERATOR) -> list[Route]:
+def _routes(api: "_Api", path: str, of: str, like: Scope, *, needs: Role = Role.OPERATOR) -> list[Route]:
     return [
         Route(
             method="PUT",
             path=path,
             handler=api.put_settings,
             summary=f"Replace the settings of {of} for the instances named",
+            description=(
+                "Below each instance's name the path to what they are for, as in the example. They hold at once; "
+                "null takes them away."
+            ),
             query=TenantQuery,
             body=Envelope,
+            example={"epts": _wrap(EXAMPLE, like)},
+            means={409: MANAGED},
             returns=Envelope,
             errors=_WRITING,
             needs=needs,
@@ -46,6 +53,8 @@ def _routes(api: "_Api", path: str, of: str, *, needs: Role = Role.OPERATOR) -> 
             summary=f"Merge into the settings of {of} for the instances named (RFC 7396)",
             query=SettingsQuery,
             body=Envelope,
+            example={"epts": _wrap(EXAMPLE, like)},
+            means={409: MANAGED},
             content_types=("application/json", "application/merge-patch+json"),
             returns=Envelope,
             errors=_WRITING,
