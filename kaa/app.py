@@ -266,10 +266,10 @@ async def _core(
     health.add("storage reserve", lambda: Problem(reason) if (reason := budget.problem()) else None)
     tasks.spawn(budget.watch(), name="storage budget")
     bus = await _bus(config.bus, stack, clock=clock, ids=ids, tasks=tasks, metrics=metrics, health=health, wire=wire)
-    # of a backup that is made while the server runs its maker tells
-    metrics.gauge(
+    backup_made = metrics.gauge(
         "kaa_last_backup_timestamp_seconds", "When a backup was made last, seconds since 1970; 0 is never"
-    ).set(last_backup_s(directory))
+    )
+    backup_made.set(last_backup_s(directory))
     keys = Keys(store=SqlKeyStore(storage), ids=ids, clock=clock)
     await keys.ensure_admin_key(directory / "admin.key")
     files: list[PeriodFiles] = []
@@ -299,7 +299,9 @@ async def _core(
     )
     site.mount("keys", key_routes(keys))
     site.mount("audit", audit_routes(store))
-    site.mount("backup", backup.routes(backup.Backups(directory, budget=budget, clock=clock, fault=fault)))
+    site.mount(
+        "backup", backup.routes(backup.Backups(directory, budget=budget, clock=clock, made=backup_made, fault=fault))
+    )
     core = Core(
         bus=bus,
         directory=directory,

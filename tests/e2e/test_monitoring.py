@@ -16,7 +16,7 @@ _NAME = re.compile(r"\b(?:kaa|process)_\w+")
 UNITS = ("_total", "_seconds", "_bytes", "_days")
 THINGS = {  # gauges that count things, by the name of the thing
     *("kaa_bus_queued", "kaa_storage_queued", "kaa_points_queued", "kaa_outbox_events", "kaa_cex_waiting"),
-    *("kaa_kpc_waiting", "kaa_kpc_endpoints", "kaa_kpc_connections", "kaa_kpc_handshakes"),
+    *("kaa_kpc_waiting", "kaa_kpc_endpoints", "kaa_kpc_connections", "kaa_kpc_handshakes", "kaa_audit_unwritten"),
     *("process_open_fds", "process_max_fds"),
 }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Event
 
 import structlog
+from prometheus_client import Gauge
 
 from kaa.core.auth import Role
 from kaa.core.clock import Clock
@@ -27,9 +28,14 @@ SIZE_HEADER = "Kaa-Backup-Size"
 class Backups:
     """Makes backups of this server's data directory."""
 
-    def __init__(self, directory: Path, *, budget: Budget, clock: Clock, fault: Callable[[], str | None]) -> None:
-        """Take what is needed; `fault` says what is wrong with the storage, for it recovers only if nobody reads."""
-        self._directory, self._budget, self._clock, self._fault = directory, budget, clock, fault
+    def __init__(
+        self, directory: Path, *, budget: Budget, clock: Clock, made: Gauge, fault: Callable[[], str | None]
+    ) -> None:
+        """Take what is needed; `fault` says what is wrong with the storage, for it recovers only if nobody reads.
+
+        `made` is set to when the last one was made, in seconds since 1970.
+        """
+        self._directory, self._budget, self._clock, self._made, self._fault = directory, budget, clock, made, fault
         self._is_busy = False
 
     async def take(self) -> "Taken":
@@ -43,7 +49,14 @@ class Backups:
         if self._is_busy:
             raise Conflict("a backup is being made; one at a time is")
         self._is_busy = True
-        taken = Taken(self._directory, now_ms=self._clock.now_ms(), check=self._check, on_end=self._end)
+        now_ms = self._clock.now_ms()
+        taken = Taken(
+            self._directory,
+            now_ms=now_ms,
+            check=self._check,
+            on_made=lambda: self._made.set(now_ms / 1000),
+            on_end=self._end,
+        )
         try:
             self._check()
             cut = await taken.begin()
@@ -76,8 +89,17 @@ class Backups:
 class Taken:
     """The bytes of a backup, made on a thread of its own while they are taken; to be closed, whatever happens."""
 
-    def __init__(self, directory: Path, *, now_ms: int, check: Callable[[], None], on_end: Callable[[], None]) -> None:
-        self._directory, self._now_ms, self._look, self._on_end = directory, now_ms, check, on_end
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        now_ms: int,
+        check: Callable[[], None],
+        on_made: Callable[[], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self._directory, self._now_ms, self._look = directory, now_ms, check
+        self._on_made, self._on_end = on_made, on_end
         self._thread = ThreadPoolExecutor(1, "backup", initializer=step_back)
         self._is_over = Event()
         self._cut: Cut | None = None
@@ -108,6 +130,8 @@ class Taken:
         except BackupError as error:
             raise Unavailable(str(error)) from error
         if chunk is None:
+            await self.aclose()  # first: who sees the end may ask for another one
+            self._on_made()
             log.info("backup_made")
             raise StopAsyncIteration
         return chunk

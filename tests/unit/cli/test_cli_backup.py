@@ -42,7 +42,8 @@ def test_a_running_server_is_backed_up_by_its_directory_and_by_its_address(ask, 
     assert made["file"] == "one.tar.gz"
     assert made["sizeBytes"] == Path("one.tar.gz").stat().st_size
     assert made["files"] >= 2
-    assert run("backup", "two.tar", "--url", running.url, "--key", running.key).exit_code == 0
+    result = run("backup", "two.tar", "--url", running.url, "--key", running.key)
+    assert result.exit_code == 0, result.output
     for name in ("one.tar.gz", "two.tar"):
         assert stat.S_IMODE(Path(name).stat().st_mode) == 0o600
         assert json.loads(run("verify", name, "--json").stdout)["endpoints"] >= 0
