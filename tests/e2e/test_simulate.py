@@ -22,7 +22,7 @@ class Run:
     def __init__(self, place: Place, directory: Path, **description: Any) -> None:
         self.file = directory / "fleet.yml"
         self.file.write_text(yaml.safe_dump({"ramp": "0s"} | description))
-        key = place.rest._headers["Authorization"].removeprefix("Bearer ")
+        key = place.rest.headers["Authorization"].removeprefix("Bearer ")
         self._server = ("--url", place.rest.url, "--key", key, "--json")
         self._mqtt = ("--mqtt", "{}:{}".format(*place.mqtt))
 
