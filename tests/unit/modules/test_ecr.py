@@ -403,7 +403,7 @@ class TestWhatIsWrong:
         for method in ("PUT", "DELETE"):
             for path in (ONE, ALL, "/endpoints/filters/f1", BATCH):
                 if (method, path) != ("DELETE", BATCH):
-                    await ecr.refused(403, "this key may read only", method, path, b"1", headers=headers)
+                    await ecr.refused(403, "the role of this key is viewer", method, path, b"1", headers=headers)
         assert (await ecr.call("GET", ONE, headers=headers)).status == 200
         reply = await ecr.house.call("GET", API + ONE, has_key=False)
         assert reply.status == 401

@@ -355,7 +355,7 @@ class TestWhatIsWrong:
         one = await post(ecr, TENANT)
         headers = await ecr.viewer()
         for method, path in (("POST", TENANT), ("PUT", one), ("DELETE", one)):
-            await ecr.refused(403, "this key may read only", method, path, b"{}", headers=headers)
+            await ecr.refused(403, "the role of this key is viewer", method, path, b"{}", headers=headers)
         assert (await ecr.call("GET", one, headers=headers)).status == 200
 
     async def test_without_the_register_endpoints_wait_and_the_others_go_on(self, house: House) -> None:
