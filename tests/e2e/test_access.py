@@ -12,7 +12,7 @@ from kaa.core.auth import Role
 from kaa.core.http import Mounted
 
 _PARAMETER = re.compile(r"{(\w+)(?::[^{}]*)?}")
-MINE, THEIRS = "mine", "theirs"
+MINE, THEIRS = "mine-7", "theirs-7"
 KEYS = "/keys/api/v1/keys"
 
 
