@@ -235,7 +235,7 @@ async def test_of_two_applications_a_list_of_ids_is_refused_as_a_whole(world: Wo
     both = [mine["endpointId"], theirs["endpointId"]]
     reply = await rest.call("POST", "/epr/api/v1/endpoints/delete", {"endpointIds": both}, headers=limited)
     assert reply.status == 403
-    assert reply.json["message"].startswith("this key is limited to the applications mine, and ")
+    assert reply.json["message"].startswith(f"this key is limited to the applications {MINE}, and ")
     assert (await rest.call("GET", f"/epr/api/v1/endpoints/{mine['endpointId']}")).status == 200
     link = [{"type": "contains", "from": both[0], "to": both[1]}]
     assert (await rest.call("PUT", "/epr/api/v1/relations/link", link, headers=limited)).status == 403
@@ -300,4 +300,4 @@ async def test_what_belongs_to_no_application_is_closed_to_a_limited_key(world: 
     ):
         reply = await world.server.rest.call("GET", path, headers=headers)
         assert reply.status == 403, path
-        assert reply.json["message"].startswith("this key is limited to the applications mine, and ")
+        assert reply.json["message"].startswith(f"this key is limited to the applications {MINE}, and ")

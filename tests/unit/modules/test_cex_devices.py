@@ -303,7 +303,6 @@ class TestTime:
         await house.clock.advance(1_200)
         await until(lambda: is_expired(house))
         house.clock.set(house.clock.now_ms() + 30 * DAY_MS)
-        await house.clock.advance(1)
         await until(lambda: _kept(house, [(3,)]))
         assert (await house.call("GET", command_path("switch", 1))).status == 404
 
@@ -311,9 +310,8 @@ class TestTime:
         await start(house)
         await post(house, awaitTimeout=0)
         await house.call("DELETE", command_path("switch", 1))
-        assert await _kept(house, [(1,)])
+        assert await rows(house, "select command_id from cex_command") == [(1,)]
         house.clock.set(house.clock.now_ms() + 31 * DAY_MS)
-        await house.clock.advance(1)
         await until(lambda: _kept(house, []))
 
 
@@ -322,4 +320,5 @@ async def is_expired(house: House) -> bool:
 
 
 async def _kept(house: House, ids: list[tuple[int]]) -> bool:
+    await house.clock.advance(60_000)  # what cleans up may have been at work while time went on, and sleeps only now
     return await rows(house, "select command_id from cex_command order by 1") == ids
