@@ -20,6 +20,13 @@ from kaa.core.clock import Clock
 from kaa.core.config.units import validate_written
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Over NATS leave out what is the same on every bus."""
+    if config.getoption("--bus") == "nats":
+        config.hook.pytest_deselected(items=[one for one in items if one.get_closest_marker("any_bus")])
+        items[:] = [one for one in items if not one.get_closest_marker("any_bus")]
+
+
 @pytest.fixture(autouse=True)
 async def no_socket_is_left() -> AsyncIterator[None]:
     yield

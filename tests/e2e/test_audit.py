@@ -10,6 +10,8 @@ from hosts import Inside, KaaProcess, off_loop
 
 from kaa.core.errors import Unavailable
 
+pytestmark = pytest.mark.any_bus
+
 ENTRIES = "/audit/api/v1/entries"
 KEYS = "/keys/api/v1/keys"
 

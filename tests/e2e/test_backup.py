@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from hosts import ROOT, Inside, KaaProcess, Thing, off_loop
 from mqtt_clients import V5, V311, Gmqtt, Paho, opened
 from test_kill import PER_ROUND, SETTINGS, Journal, Load, stored, under_load
@@ -23,6 +24,8 @@ from kaa.core.key_store import SqlKeyStore
 from kaa.modules.epts.repository import SCHEMA
 from kaa.recovery.restoring import restore
 from kaa.recovery.watch import Watch
+
+pytestmark = pytest.mark.any_bus
 
 LARGE_MB = 30  # more than the system takes on the way from one process to the other
 PATH = "/backup/api/v1/backups"

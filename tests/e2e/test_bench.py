@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.any_bus
+
 TIMEOUT_S = 120
 
 

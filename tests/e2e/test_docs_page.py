@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 from browser import browsing
 from hosts import Place
 from waiting import until
+
+pytestmark = pytest.mark.any_bus
 
 PATIENCE_S = 30
 OPERATION = "#operations-tekton-tekton_get_applications"

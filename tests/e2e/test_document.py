@@ -16,6 +16,8 @@ from kaa.core.http.read import BodyReader
 from kaa.core.openapi import document
 from kaa.core.openapi_words import PARAMETERS, path_parameters
 
+pytestmark = pytest.mark.any_bus
+
 
 @pytest.fixture(scope="module")
 def mounted(tmp_path_factory: pytest.TempPathFactory) -> list[Mounted]:

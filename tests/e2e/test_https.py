@@ -19,6 +19,8 @@ from kaa.core.certificates import Authority
 from kaa.core.clock import SystemClock
 from kaa.core.errors import ConfigError
 
+pytestmark = pytest.mark.any_bus
+
 NOW_MS = SystemClock().now_ms()
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,10 @@ from hosts import ROOT, KaaProcess, Place
 from mqtt_clients import Wire
 from waiting import until
 
-DASHBOARD = ROOT / "config" / "grafana-dashboard.json"
+pytestmark = pytest.mark.any_bus
+
+PROJECT = Path(__file__).parents[2]
+DASHBOARD = PROJECT / "config" / "grafana-dashboard.json"
 _MADE = re.compile(r'\.(?:counter|gauge|histogram|gauge_from|gauges_from|counter_from)\(\s*"(kaa_\w+)"')
 _NAME = re.compile(r"\b(?:kaa|process)_\w+")
 UNITS = ("_total", "_seconds", "_bytes", "_days")
@@ -22,7 +26,7 @@ THINGS = {  # gauges that count things, by the name of the thing
 
 
 def documented() -> set[str]:
-    text = (ROOT / "README.md").read_text()
+    text = (PROJECT / "README.md").read_text()
     return {
         name
         for row in re.findall(r"^\| (`(?:kaa|process)_[^|]*) \|", text, re.MULTILINE)

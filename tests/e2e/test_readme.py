@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hosts import KaaProcess
 
+pytestmark = pytest.mark.any_bus
+
 README = Path(__file__).parents[2] / "README.md"
 # what starts or installs something, what is shown and not typed, and what takes long
 PASSED_OVER = ("pip install", "kaa serve", "pytest", "kp1/", "{", "$ ")

@@ -9,9 +9,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from hosts import Place
 from waiting import until
+
+pytestmark = pytest.mark.any_bus
 
 FAST = {"interval": "20ms", "values": {"level": {"walk": {"start": 50, "min": 0, "max": 100}}}}
 

@@ -17,6 +17,8 @@ from kaa.protocols.mqtt import properties as prop
 from kaa.protocols.mqtt.client import Acknowledged
 from kaa.protocols.mqtt.encoding import encode
 
+pytestmark = pytest.mark.any_bus
+
 Connect = Callable[..., Awaitable[Any]]
 
 SLOWEST_S = 2.0
