@@ -15,8 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 from typing import Any, TypeVar, cast
+from weakref import WeakSet
 
+import aiosqlite
 import structlog
 from sqlalchemy import Connection, Engine, StaticPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
@@ -39,6 +42,7 @@ _READERS = 4
 _PROBE_MS = 3_000
 _SETTLE_MS = 1_000
 _BUSY_MS = 10_000
+_END_S = 5.0
 _PRAGMAS = (
     "journal_mode=wal",
     "synchronous=full",
@@ -82,8 +86,14 @@ class Storage:
         self._writer = create_engine(f"sqlite:///{path}", poolclass=StaticPool, connect_args=own, hide_parameters=True)
         _prepare(self._writer, is_reader=False)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="storage writer")
+        self._reader_threads: WeakSet[Thread] = WeakSet()
         self._readers = create_async_engine(
-            f"sqlite+aiosqlite:///{path}", pool_size=_READERS, max_overflow=0, pool_timeout=30, hide_parameters=True
+            f"sqlite+aiosqlite:///{path}",
+            async_creator=self._connect_reader,
+            pool_size=_READERS,
+            max_overflow=0,
+            pool_timeout=30,
+            hide_parameters=True,
         )
         _prepare(self._readers.sync_engine, is_reader=True)
         self._apart = create_engine(
@@ -106,10 +116,20 @@ class Storage:
             with suppress(asyncio.CancelledError):
                 await loop
             await self._readers.dispose()
+            # one whose reader was cancelled ends by itself, and tells the loop, which must be there until then
+            for thread in [one for one in self._reader_threads if one.is_alive()]:
+                await asyncio.get_running_loop().run_in_executor(self._thread, thread.join, _END_S)
             self._apart_threads.close()
             self._apart.dispose()
             self._thread.shutdown()
             self._writer.dispose()
+
+    async def _connect_reader(self) -> aiosqlite.Connection:
+        connection = aiosqlite.connect(self.path)
+        thread = connection._thread  # noqa: SLF001  it gives no other way to know when it has ended
+        thread.daemon = True
+        self._reader_threads.add(thread)
+        return await connection
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run within a transaction, and return after its commit.

@@ -207,6 +207,19 @@ class TestReading:
             reading = [group.create_task(things.read(numbers)) for _ in range(20)]
         assert [task.result() for task in reading] == [[]] * 20
 
+    async def test_one_that_was_given_up_has_ended_when_the_storage_has(
+        self, tmp_path: Path, tasks: Tasks, clock: FakeClock, metrics: Metrics
+    ) -> None:
+        long = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 500000) select count(*) from n"
+        storage = Storage(tmp_path / "given-up.db", tasks=tasks, clock=clock, metrics=metrics)
+        async with storage.opened():
+            await storage.read(lambda c: c.exec_driver_sql("select 1").scalar_one())
+            reading = tasks.spawn(storage.read(lambda c: c.exec_driver_sql(long).scalar_one()), name="long")
+            await asyncio.sleep(0)
+            await tasks.stop(reading)
+            assert (threads := [one for one in storage._reader_threads if one.is_alive()])
+        assert not [one for one in threads if one.is_alive()]
+
     async def test_a_large_read_runs_apart_from_the_loop_and_can_change_nothing_either(self, things: Storage) -> None:
         await things.write(add(1, 2))
         found, thread = await things.read_apart(lambda c: (numbers(c), threading.current_thread()))
