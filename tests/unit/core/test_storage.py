@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 import pytest
 from fakes.clock import FakeClock
 from sqlalchemy import Connection, event
@@ -208,17 +209,26 @@ class TestReading:
         assert [task.result() for task in reading] == [[]] * 20
 
     async def test_one_that_was_given_up_has_ended_when_the_storage_has(
-        self, tmp_path: Path, tasks: Tasks, clock: FakeClock, metrics: Metrics
+        self, tmp_path: Path, tasks: Tasks, clock: FakeClock, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        long = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 500000) select count(*) from n"
-        storage = Storage(tmp_path / "given-up.db", tasks=tasks, clock=clock, metrics=metrics)
-        async with storage.opened():
-            await storage.read(lambda c: c.exec_driver_sql("select 1").scalar_one())
-            reading = tasks.spawn(storage.read(lambda c: c.exec_driver_sql(long).scalar_one()), name="long")
-            await asyncio.sleep(0)
+        connect, threads, is_awaited = aiosqlite.connect, list[threading.Thread](), threading.Event()
+
+        def slowly(path: Path) -> aiosqlite.Connection:
+            """Connect, but not before somebody waits for the thread's end."""
+            made = connect(path)
+            connector, join = made._connector, made._thread.join
+            made._connector = lambda: connector() if is_awaited.wait(10) else None  # type: ignore[return-value]
+            made._thread.join = lambda timeout=None: (is_awaited.set(), join(timeout))  # type: ignore[method-assign,assignment]
+            threads.append(made._thread)
+            return made
+
+        monkeypatch.setattr(aiosqlite, "connect", slowly)
+        async with Storage(tmp_path / "given-up.db", tasks=tasks, clock=clock, metrics=metrics).opened() as storage:
+            reading = tasks.spawn(storage.read(numbers), name="reading")
+            await until(lambda: threads and threads[0].is_alive())
             await tasks.stop(reading)
-            assert (threads := [one for one in storage._reader_threads if one.is_alive()])
-        assert not [one for one in threads if one.is_alive()]
+            assert threads[0].is_alive()
+        assert not threads[0].is_alive()
 
     async def test_a_large_read_runs_apart_from_the_loop_and_can_change_nothing_either(self, things: Storage) -> None:
         await things.write(add(1, 2))
