@@ -166,11 +166,10 @@ async def command(house: House, command_id: int = ID) -> Any:
 
 
 async def move_until(house: House, condition: Callable[[], Any], *, ms: int = TICK_MS) -> None:
-    """Let time go by, step by step, until the condition holds; it stands still while a result is being posted."""
+    """Let time go by, step by step, until the condition holds."""
 
     async def holds() -> bool:
-        if not any(name.startswith("rci post") for name in house.tasks.alive()):
-            await house.clock.advance(ms)
+        await house.clock.advance(ms)
         return bool(condition())
 
     await until(holds)
