@@ -315,7 +315,7 @@ class TestValidation:
         await issue(house, *((f"dev-{n}", f"token-{n}") for n in range(200)))
         reads: list[str] = []
         sa.event.listen(
-            house.storage._readers.sync_engine,
+            house.storage._readers,
             "before_cursor_execute",
             lambda _, __, statement, *___: reads.append(statement),
         )

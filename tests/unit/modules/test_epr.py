@@ -392,7 +392,7 @@ class TestListing:
         """What takes time is to sort or to look at rows that are not wanted, and the plan shows neither."""
         await start(house)
         seen: list[str] = []
-        sa.event.listen(house.storage._readers.sync_engine, "before_cursor_execute", _keep_statements(seen))
+        sa.event.listen(house.storage._readers, "before_cursor_execute", _keep_statements(seen))
         for params in ({}, {"applicationName": "home"}, {"applicationVersionName": "home-v1"}):
             seen.clear()
             await house.get(f"{API}/endpoints", **params, offset=5, limit=20)
