@@ -14,6 +14,7 @@ from kaa.core.errors import KaaError
 
 _TIMEOUT_S = 60.0
 _MQTT_PORT = 1883
+_PAGE = 1_000
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  recognized, not bound
 
 
@@ -76,6 +77,16 @@ class Remote:
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         """Ask for something."""
         return self.ask("GET", path, params=params)
+
+    def pages(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+        """Ask for all of a list, page by page."""
+        offset = 0
+        while True:
+            page = self.get(path, {"offset": offset, "limit": _PAGE} | dict(params or {}))
+            yield from page["content"]
+            offset += len(page["content"])
+            if not page["content"] or offset >= page["totalElements"]:
+                return
 
     def post(self, path: str, body: Any) -> Any:
         """Have something made, or ask with a body."""
@@ -179,6 +190,14 @@ def _explained(url: str, timeout_s: float) -> Iterator[None]:
     except (OSError, http.client.HTTPException, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise RemoteError(f"{url} does not answer ({why}); start the server with `kaa serve`") from None
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Take `HOST:PORT` apart; ValueError if it is none. An IPv6 address stands in brackets, and is given without."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise ValueError(f"{address!r} is no address; write it as HOST:PORT, like 127.0.0.1:1883")
+    return host.strip("[]"), int(port)
 
 
 def path_of(*parts: str) -> str:

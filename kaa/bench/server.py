@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from kaa.bench.processes import cpu_seconds, read_line, resident_bytes, started
-from kaa.remote import Remote, path_of
+from kaa.remote import Remote, path_of, split_address
 
 APPLICATION = "bench"
 VERSION = "bench-v1"
@@ -108,8 +108,8 @@ def running_server(directory: Path | None) -> Iterator[Server]:
         read_line(process, within_s=_START_S, errors=errors)
         remote = Remote.find(data_dir)
         assert remote.mqtt is not None
-        host, _, port = remote.mqtt.rpartition(":")
+        host, port = split_address(remote.mqtt)
         remote.post("/tekton/api/v1/applications", {"name": APPLICATION})
         versions = path_of("tekton", "api", "v1", "applications", APPLICATION, "app-versions")
         remote.post(versions, {"nameSuffix": VERSION.removeprefix(f"{APPLICATION}-")})
-        yield Server(remote, host, int(port), process.pid, data_dir, stack)
+        yield Server(remote, host, port, process.pid, data_dir, stack)

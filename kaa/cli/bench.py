@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import json_option
+from .options import address, json_option
 from .output import is_terminal, write_json, write_rows
 
 if TYPE_CHECKING:
@@ -36,15 +36,6 @@ def _parts(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...])
     return names
 
 
-def _address(_ctx: click.Context, _param: click.Parameter, given: str | None) -> tuple[str, int] | None:
-    if given is None:
-        return None
-    host, _, port = given.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
-        raise click.BadParameter("write it as HOST:PORT, like 127.0.0.1:1883")
-    return host.strip("[]"), int(port)
-
-
 @click.command()
 @click.option("--only", multiple=True, callback=_parts, metavar="PART", help=f"Only this of {', '.join(_PARTS)}.")
 @click.option("--deep", "is_deep", is_flag=True, help="Also fill a store and measure it then; takes minutes.")
@@ -68,7 +59,7 @@ def _address(_ctx: click.Context, _param: click.Parameter, given: str | None) ->
 @click.option(
     "--connected", callback=_count, default="10k", show_default=True, metavar="N", help="How many of them for scale."
 )
-@click.option("--against", callback=_address, metavar="HOST:PORT", help="Another MQTT server, for the ratio.")
+@click.option("--against", callback=address, metavar="HOST:PORT", help="Another MQTT server, for the ratio.")
 @click.option(
     "--against-topic",
     default="kp1/bench-v1/dcx/0123456789abcdefghij{i}/json",

@@ -131,7 +131,7 @@ def _server(directory: Path, authority: "Authority", hosts: Sequence[str], now_m
 
 
 def _client(directory: Path, authority: "Authority", name: str, now_ms: int) -> _File:
-    from kaa.core.certificates import write  # noqa: PLC0415  as above
+    from kaa.core.files import write_whole  # noqa: PLC0415  as above
 
     waiting = directory / "clients" / f"{name}.pem"
     there = _there(directory, name)
@@ -141,7 +141,7 @@ def _client(directory: Path, authority: "Authority", name: str, now_ms: int) -> 
         issued = authority.issue_client(name, now_ms=now_ms)
         # first where the server finds it: a crash in between leaves nothing that no server would know
         waiting.parent.mkdir(mode=0o700, exist_ok=True)
-        write(waiting, issued.certificate.pem)
+        write_whole(waiting, issued.certificate.pem)
         _write(directory, name, issued)
         file = _File(directory / f"{name}.pem", is_made=True)
     if waiting.exists():
@@ -165,10 +165,10 @@ def _there(directory: Path, name: str) -> "Described | None":
 
 
 def _write(directory: Path, name: str, issued: "Issued") -> None:
-    from kaa.core.certificates import write, write_private  # noqa: PLC0415  as above
+    from kaa.core.files import write_whole  # noqa: PLC0415  as above
 
-    write(directory / f"{name}.pem", issued.certificate.pem)
-    write_private(directory / f"{name}.key", issued.private_key)
+    write_whole(directory / f"{name}.pem", issued.certificate.pem)
+    write_whole(directory / f"{name}.key", issued.private_key, mode=0o600)
 
 
 def _ending(certificate: "Described", now_ms: int) -> Iterator[str]:

@@ -6,13 +6,12 @@ from typing import Any
 
 import click
 
-from kaa.remote import Remote, RemoteError, path_of
+from kaa.remote import Remote, RemoteError, path_of, split_address
 
 from .options import asks_server, remote
 from .output import is_terminal, printable, write_json, write_rows
 
 _PAYLOAD = '{"temperature": 21.5}'
-_PAGE = 1000
 
 
 @click.group()
@@ -74,20 +73,13 @@ def list_devices(*, app: str, is_json: bool, **server: Any) -> None:
     """List the devices of an application."""
     asked = remote(server)
     asked.get(path_of("tekton", "api", "v1", "applications", app))  # an unknown one is an error, not an empty list
-    found: list[dict[str, Any]] = []
-    while True:
-        params = {"applicationName": app, "offset": len(found), "limit": _PAGE}
-        page = asked.get("/epr/api/v1/endpoints", params)
-        found += page["content"]
-        if not page["content"] or len(found) >= page["totalElements"]:
-            break
     rows = [
         {
             "endpointId": one["endpointId"],
             "applicationVersion": one["appVersion"]["name"],
             "createdDate": one["createdDate"],
         }
-        for one in found
+        for one in asked.pages("/epr/api/v1/endpoints", {"applicationName": app})
     ]
     columns = {"endpointId": "endpoint", "applicationVersion": "version", "createdDate": "created"}
     write_rows(rows, columns, is_json=is_json, none=f"{app} has no devices; add one with `kaa device add --app {app}`")
@@ -152,6 +144,6 @@ def _is_there(asked: Remote, path: str) -> bool:
 def _example(mqtt: str | None, topic: str) -> str | None:
     if mqtt is None:
         return None
-    host, _, port = mqtt.rpartition(":")
-    words = ["mosquitto_pub", "-h", host.strip("[]"), "-p", port, "-q", "1", "-t", topic, "-m", _PAYLOAD]
+    host, port = split_address(mqtt)
+    words = ["mosquitto_pub", "-h", host, "-p", str(port), "-q", "1", "-t", topic, "-m", _PAYLOAD]
     return shlex.join(words)

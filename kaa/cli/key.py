@@ -20,7 +20,6 @@ T = TypeVar("T")
 Json = dict[str, Any]
 
 _KEYS = ("keys", "api", "v1", "keys")
-_PAGE = 1000
 _COLUMNS = {"id": "id", "role": "role", "name": "name", "applications": "applications", "createdDate": "created"}
 
 
@@ -111,12 +110,7 @@ def _done(server: Json, over_rest: Callable[[Remote], T], at_rest: Callable[[Pat
 
 
 def _listed(asked: Remote) -> list[Json]:
-    found: list[Json] = []
-    while True:
-        page = asked.get(path_of(*_KEYS), {"offset": len(found), "limit": _PAGE})
-        found += page["content"]
-        if not page["content"] or len(found) >= page["totalElements"]:
-            return found
+    return list(asked.pages(path_of(*_KEYS)))
 
 
 def _json(record: "KeyRecord") -> Json:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from kaa.remote import Remote
+from kaa.remote import Remote, split_address
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,6 +38,16 @@ def asks_server(command: F) -> F:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def address(_ctx: click.Context, _param: click.Parameter, given: str | None) -> tuple[str, int] | None:
+    """Read an option that is an address, written as HOST:PORT."""
+    if given is None:
+        return None
+    try:
+        return split_address(given)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def remote(given: dict[str, Any]) -> Remote:

@@ -39,12 +39,13 @@ def serve(config: Path | None, only: str | None, without: str | None, **flags: A
     if only is not None and without is not None:
         raise click.UsageError("say which instances to host with --only or with --without, not with both")
     # the other commands do not load the server
-    from kaa import app  # noqa: PLC0415
+    from kaa import process  # noqa: PLC0415
+    from kaa.app import KaaConfig  # noqa: PLC0415
     from kaa.core.config import load  # noqa: PLC0415
 
     flags |= {"only": names_of(only), "without": names_of(without)}
-    loaded = load(app.KaaConfig, file=config, environ=os.environ, flags=flags)  # noqa: TID251  handed to core.config
-    raise SystemExit(app.main(loaded))
+    loaded = load(KaaConfig, file=config, environ=os.environ, flags=flags)  # noqa: TID251  handed to core.config
+    raise SystemExit(process.main(loaded))
 
 
 def names_of(text: str | None) -> list[str] | None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kaa.remote import Remote, RemoteError, path_of
+from kaa.remote import Remote, RemoteError, path_of, split_address
 
 from .device import ensure_version
-from .options import asks_server, remote
+from .options import address, asks_server, remote
 from .output import is_terminal, printable, write_json, write_rows
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ def _duration(_ctx: click.Context, _param: click.Parameter, given: str | None) -
 @click.command()
 @click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--duration", callback=_duration, metavar="TIME", help="How long, as 30s; until Ctrl-C if not given.")
-@click.option("--mqtt", metavar="HOST:PORT", help="Where the devices connect, if not where the server says.")
+@click.option(
+    "--mqtt", callback=address, metavar="HOST:PORT", help="Where the devices connect, if not where the server says."
+)
 @click.option("--remove", "is_removal", is_flag=True, help="Remove the endpoints that a simulation has made, and end.")
 @click.option("--sample", "is_sample", is_flag=True, help="Write the description that is used without FILE, and end.")
 @asks_server
@@ -48,7 +50,7 @@ def simulate(
     *,
     file: Path | None,
     duration: float | None,
-    mqtt: str | None,
+    mqtt: tuple[str, int] | None,
     is_removal: bool,
     is_sample: bool,
     is_json: bool,
@@ -69,8 +71,7 @@ def simulate(
     if is_removal:
         _remove(asked, simulation, is_json=is_json)
         return
-    address = _address(mqtt or asked.mqtt)
-    tallies = _run(asked, simulation, address, duration, is_live=is_terminal() and not is_json)
+    tallies = _run(asked, simulation, mqtt or _door(asked), duration, is_live=is_terminal() and not is_json)
     rows = [tally.row() for tally in tallies]
     if is_json:
         write_json(rows)
@@ -84,7 +85,7 @@ def simulate(
 
 
 def _run(
-    asked: Remote, simulation: "Simulation", address: tuple[str, int], duration: float | None, *, is_live: bool
+    asked: Remote, simulation: "Simulation", door: tuple[str, int], duration: float | None, *, is_live: bool
 ) -> "list[Tally]":
     from kaa.core.clock import SystemClock  # noqa: PLC0415  the other commands do not need it
     from kaa.core.ids import RandomIds  # noqa: PLC0415  as above
@@ -100,7 +101,7 @@ def _run(
         loop, clock, enough = asyncio.get_running_loop(), SystemClock(), asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, enough.set)
-        async with running(simulation, version, tokens, address, clock=clock, ids=RandomIds()) as tallies:
+        async with running(simulation, version, tokens, door, clock=clock, ids=RandomIds()) as tallies:
             end_ms = None if duration is None else clock.monotonic_ms() + duration * 1000
             with _shown(tallies, is_live=is_live):
                 while not enough.is_set() and (end_ms is None or clock.monotonic_ms() < end_ms):
@@ -130,13 +131,10 @@ def _remove(asked: Remote, simulation: "Simulation", *, is_json: bool) -> None:
         click.echo(f"removed {count} endpoints of {simulation.application}")
 
 
-def _address(mqtt: str | None) -> tuple[str, int]:
-    if mqtt is None:
+def _door(asked: Remote) -> tuple[str, int]:
+    if asked.mqtt is None:
         raise click.ClickException("the server has no plain MQTT door here; say where one is with --mqtt HOST:PORT")
-    host, _, port = mqtt.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
-        raise click.BadParameter("write it as HOST:PORT, like 127.0.0.1:1883", param_hint="--mqtt")
-    return host.strip("[]"), int(port)
+    return split_address(asked.mqtt)
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from .options import asks_server, remote
 from .output import is_terminal, printable, write_json, write_rows
 
 _COLUMNS = {"endpointId": "endpoint", "endpointTokenId": "token id", "status": "status", "createdDate": "created"}
-_PAGE = 1000
 # from which status a token gets there, and over which steps
 _WAYS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "Active": {"Inactive": ("Active",), "Suspended": ("Active",)},
@@ -133,12 +132,7 @@ def _hopeless(endpoint_id: str, found: Iterable[dict[str, Any]], status: str) ->
 
 def _tokens(asked: Remote, endpoint_id: str) -> list[dict[str, Any]]:
     asked.get(path_of("epr", "api", "v1", "endpoints", endpoint_id))  # an unknown one is an error, not an empty list
-    found: list[dict[str, Any]] = []
-    while True:
-        page = asked.get(_path(endpoint_id), {"offset": len(found), "limit": _PAGE, "order": "ASC"})
-        found += ({"endpointId": endpoint_id} | one for one in page["content"])
-        if not page["content"] or len(found) >= page["totalElements"]:
-            return found
+    return [{"endpointId": endpoint_id} | one for one in asked.pages(_path(endpoint_id), {"order": "ASC"})]
 
 
 def _application_of(asked: Remote, endpoint_id: str) -> str:

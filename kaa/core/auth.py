@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +13,7 @@ import structlog
 from .basic import basic_key
 from .clock import Clock
 from .errors import Forbidden, InvalidInput, Unauthenticated
+from .files import write_whole
 from .ids import Ids, is_same_secret
 
 log = structlog.get_logger(__name__)
@@ -168,7 +168,7 @@ class Keys:
             return None
         record, key = self._new(Role.ADMIN)
         # The file first: a crash between the two leaves a file that the next start replaces, never a key nobody knows.
-        await asyncio.to_thread(_write_secret, path, key)
+        await asyncio.to_thread(_keep, path, key)
         await self._store.add(record)
         log.info("admin_key_made", path=str(path))
         return path
@@ -219,18 +219,6 @@ def _clean(key: str) -> str:
     return key.strip().encode(errors="replace").decode()
 
 
-def _write_secret(path: Path, secret: str) -> None:
+def _keep(path: Path, key: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(secret + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    write_whole(path, f"{key}\n", mode=0o600)

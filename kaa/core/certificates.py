@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kaa.core.errors import Conflict, InvalidInput
+from kaa.core.files import write_whole
 
 DAY_MS = 86_400_000
 LIFETIME_MS = 825 * DAY_MS
@@ -120,10 +121,10 @@ class Authority:
             if not key_file.exists():
                 if certificate_file.exists():
                     raise Conflict(f"{certificate_file} has no key beside it (ca.key): nothing can be signed with it")
-                write_private(key_file, _key_pem(ec.generate_private_key(ec.SECP256R1())))
+                write_whole(key_file, _key_pem(ec.generate_private_key(ec.SECP256R1())), mode=0o600)
             key = _load_key(key_file)
             if not certificate_file.exists():  # made now, or a crash came between the two
-                write(certificate_file, _pem(_self_signed(key, now_ms=now_ms)))
+                write_whole(certificate_file, _pem(_self_signed(key, now_ms=now_ms)))
             return cls(_load_authority(certificate_file, key), key)
 
     def issue_client(self, common_name: str, *, now_ms: int, lifetime_ms: int | None = None) -> Issued:
@@ -163,33 +164,6 @@ class Authority:
         if hosts:
             builder = builder.add_extension(x509.SubjectAlternativeName([_host(one) for one in hosts]), critical=False)
         return Issued(_described(builder.sign(self._key, hashes.SHA256())), _key_pem(key))
-
-
-def write(path: Path, pem: str, *, mode: int = 0o644) -> None:
-    """Write a file; it is there as a whole or not at all, and on the disk on return."""
-    draft = path.with_name(f".{path.name}.new")
-    draft.unlink(missing_ok=True)  # left by a crash, perhaps with another mode
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(pem)
-        file.flush()
-        os.fsync(descriptor)
-    draft.replace(path)
-    sync_directory(path.parent)
-
-
-def write_private(path: Path, pem: str) -> None:
-    """Write a file that nobody else may read."""
-    write(path, pem, mode=0o600)
-
-
-def sync_directory(directory: Path) -> None:
-    """Have the disk know what was made, renamed and deleted in a directory."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -6,9 +6,10 @@ from shutil import rmtree
 
 from kaa.core.backup.archive import DATABASE, BackupError
 from kaa.core.data_dir import LOCK, RESTORING
+from kaa.core.files import sync
 from kaa.core.lock import locked
 
-from .unpacking import Unpacked, sync_directory, unpack
+from .unpacking import Unpacked, unpack
 from .watch import Watch
 
 
@@ -49,14 +50,14 @@ def _restored(file: Path, directory: Path, watch: Watch) -> Unpacked:
     draft = directory / RESTORING
     try:
         draft.mkdir(mode=0o700)
-        sync_directory(directory)
+        sync(directory)
         done = unpack(file, draft, watch)
         # no server starts here until the draft is gone, whatever happens between the renames
         for entry in sorted(draft.iterdir(), key=lambda path: path.name == DATABASE):
             entry.rename(directory / entry.name)
-        sync_directory(directory)
+        sync(directory)
         draft.rmdir()
-        sync_directory(directory)
+        sync(directory)
     except OSError as error:
         raise BackupError(f"{directory} cannot be written to: {error.strerror or error}") from error
     return done

@@ -1,6 +1,5 @@
 """A copy of the database from before a migration, put back in its place; the points stay as they are."""
 
-import os
 import re
 import sqlite3
 from contextlib import closing, suppress
@@ -10,12 +9,12 @@ from shutil import copyfile, rmtree
 
 from kaa.core.backup.archive import DATABASE, BackupError
 from kaa.core.data_dir import RESTORING
+from kaa.core.files import sync
 from kaa.core.lock import locked
 from kaa.modules.epr.repository.checking import count_endpoints
 from kaa.modules.epts.repository.checking import channels, highest, reserve
 
 from .checking import Described, by_period, check_database
-from .unpacking import sync_directory
 from .watch import Watch
 
 _MAGIC = b"SQLite format 3\x00"
@@ -89,7 +88,7 @@ def _put(file: Path, directory: Path, described: Described, now_ms: int) -> PutB
         made.chmod(0o600)
         nameless = _reserve_numbers(made, directory)
         before = _settled(database) if database.exists() else None
-        _sync(made)
+        sync(made)
     except BaseException:
         rmtree(draft, ignore_errors=True)
         raise
@@ -99,9 +98,9 @@ def _put(file: Path, directory: Path, described: Described, now_ms: int) -> PutB
         with suppress(FileNotFoundError):
             Path(f"{database}{ending}").rename(f"{replaced}{ending}")
     made.rename(database)
-    sync_directory(directory)
+    sync(directory)
     draft.rmdir()
-    sync_directory(directory)
+    sync(directory)
     return PutBack(described, _taken_ms(file), replaced if is_replaced else None, before, nameless)
 
 
@@ -129,14 +128,6 @@ def _settled(database: Path) -> int | None:
     except sqlite3.Error:  # that may be why it is replaced
         return None
     return count
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _taken_ms(file: Path) -> int:

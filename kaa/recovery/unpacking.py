@@ -8,6 +8,7 @@ from shutil import disk_usage
 
 from kaa.core.backup.archive import ADMIN_KEY, TLS, BackupError, Manifest
 from kaa.core.backup.reading import opened, read
+from kaa.core.files import sync
 
 from .checking import Found, check_directory, check_schemas
 from .watch import Watch
@@ -58,19 +59,10 @@ def unpack(file: Path, directory: Path, watch: Watch) -> Unpacked:
         with opened(file, watch.advance) as source:
             manifest = read(source, take)
         for one in made:
-            sync_directory(one)
+            sync(one)
         check_schemas("it", manifest.schemas)
         return Unpacked(manifest, check_directory(directory, watch))
     except BackupError as error:
         raise BackupError(f"{file} cannot be used: {error}") from error
     except OSError as error:
         raise BackupError(f"{file} cannot be unpacked in {directory}: {error.strerror or error}") from error
-
-
-def sync_directory(path: Path) -> None:
-    """Have what is in a directory written to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

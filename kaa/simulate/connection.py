@@ -6,12 +6,12 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import gmqtt
 
 from kaa.core.clock import Clock
+from kaa.core.dates import iso
 
 from .description import Fleet
 from .signals import Source
@@ -85,8 +85,7 @@ class Connection:
     def _sample(self, token: str, at_s: float) -> None:
         sample = {name: source(at_s) for name, source in self._devices[token].sources.items()}
         if self._fleet.timestamp is not None:
-            now = datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC)
-            sample[self._fleet.timestamp] = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            sample[self._fleet.timestamp] = iso(self._clock.now_ms())
         gathered = self._gathered[token]
         gathered.append(sample)
         # what cannot be sent is kept for a while, as a device with little memory does

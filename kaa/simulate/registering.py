@@ -11,7 +11,6 @@ from kaa.remote import Remote, RemoteError, path_of
 from .description import Simulation
 
 _BATCH = 1_000
-_PAGE = 1_000
 _POLL_S = 0.1
 _ENDPOINTS = "/epr/api/v1/endpoints"
 
@@ -71,14 +70,8 @@ def _configure(server: Remote, simulation: Simulation) -> None:
 
 
 def _present(server: Remote, simulation: Simulation) -> Iterator[str]:
-    offset = 0
-    while True:
-        params = {"applicationName": simulation.application, "offset": offset, "limit": _PAGE}
-        page = server.get(_ENDPOINTS, params)
-        yield from (one["endpointId"] for one in page["content"])
-        offset += len(page["content"])
-        if not page["content"] or offset >= page["totalElements"]:
-            return
+    found = server.pages(_ENDPOINTS, {"applicationName": simulation.application})
+    return (one["endpointId"] for one in found)
 
 
 def _register(

@@ -38,16 +38,14 @@ SHARED = {"instances": {"kpc": {"connect-timeout": "500ms", "max-unsent": "64KiB
 
 
 @pytest.fixture(scope="session")
-def nats_server(
-    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[], NatsServer | None]]:
+def nats_server(pytestconfig: pytest.Config) -> Iterator[Callable[[], NatsServer | None]]:
     """Start a NATS server for one kaa, if the tests are to run over one: two that share one would be one."""
     made: list[NatsServer] = []
 
     def make() -> NatsServer | None:
         if pytestconfig.getoption("--bus") != "nats":
             return None
-        made.append(NatsServer(tmp_path_factory.mktemp("nats")).start())
+        made.append(NatsServer().start())
         return made[-1]
 
     yield make

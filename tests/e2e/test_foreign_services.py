@@ -82,8 +82,8 @@ def written(schema: Any, value: dict[str, Any]) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
-    made = NatsServer(tmp_path_factory.mktemp("nats")).start()
+def server() -> Iterator[NatsServer]:
+    made = NatsServer().start()
     yield made
     made.release()
 

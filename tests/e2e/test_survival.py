@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
@@ -126,7 +127,7 @@ def configuration_of(thing: Thing) -> str:
     return f"/ecr/api/v1/endpoints/{thing.endpoint_id}/app-versions/{thing.version}"
 
 
-class Story:
+class Story(ABC):
     """What goes on before a kill, and what must be found after it; with an application of its own."""
 
     def __init__(self, server: KaaProcess, stack: AsyncExitStack, round_: int) -> None:
@@ -134,16 +135,16 @@ class Story:
         self.rest: Rest
         self.application = ""
 
+    @abstractmethod
     async def begin(self) -> list[Deed[Any]]:
         """Make what is needed, and give what is to go on."""
-        raise NotImplementedError
 
-    async def last(self) -> None:
+    async def last(self) -> None:  # noqa: B027  most have nothing to do then
         """Do what is to be done just before the kill."""
 
+    @abstractmethod
     async def check(self) -> None:
         """Look for all that was promised."""
-        raise NotImplementedError
 
     async def things(self, number: int) -> list[Thing]:
         return [await self.rest.thing(self.application) for _ in range(number)]

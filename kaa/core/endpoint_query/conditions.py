@@ -1,6 +1,7 @@
 """What a query comes to: conditions that hold or do not, and the tests that they put to values."""
 
 import operator
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -23,16 +24,16 @@ KINDS: dict[type, str] = {bool: "boolean", int: "number", float: "number", str: 
 _MISSING: Final = object()
 
 
-class Test:
+class Test(ABC):
     """Whether one value passes; of what is not there it is asked, too."""
 
     __slots__ = ()
     is_of_elements = True
     """Whether an array passes if one of its elements does."""
 
+    @abstractmethod
     def passes(self, value: Any) -> bool:
         """Tell of one value."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """CMX's table."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import (
@@ -23,6 +23,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from kaa.core.storage.database import Storage
 from kaa.core.storage.outbox import Outbox
+from kaa.core.storage.parts import parts
 from kaa.core.subjects import Subject
 
 from .models import Key, Said, State
@@ -30,7 +31,6 @@ from .models import Key, Said, State
 T = TypeVar("T")
 Event = tuple[Subject[Any], Any]
 
-_PAGE = 500
 
 _state = Table(
     "cmx_state",
@@ -107,7 +107,7 @@ class StateRepository:
 
     def _find(self, connection: Connection, endpoint_ids: Sequence[str]) -> dict[Key, State]:
         found: dict[Key, State] = {}
-        for part in _parts(endpoint_ids):
+        for part in parts(endpoint_ids):
             which = _state.c.instance == self._instance, _state.c.endpoint_id.in_(part)
             for row in connection.execute(select(_state).where(*which)):
                 found[row.endpoint_id, row.name] = State(row.applied_id, row.sent_id, row.observe)
@@ -152,8 +152,3 @@ class StateRepository:
 
     def _bound(self, key: Key) -> dict[str, object]:
         return {"of_endpoint": key[0], "of_name": key[1]}
-
-
-def _parts(values: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Split what is too much for one statement."""
-    return (values[at : at + _PAGE] for at in range(0, len(values), _PAGE))

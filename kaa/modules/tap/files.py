@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from kaa.core.errors import Refusal, StorageFull, Unavailable
+from kaa.core.files import sync
 
 _NAME = re.compile(r"samples-(\d{9})\.jsonl")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -79,11 +80,7 @@ class Files:
             self._path(self._number + 1), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600
         )
         self._number, self._size = self._number + 1, 0
-        directory = os.open(self._directory, os.O_RDONLY)
-        try:
-            os.fsync(directory)  # the name is to outlive a crash, too
-        finally:
-            os.close(directory)
+        sync(self._directory)  # the name is to outlive a crash, too
         for number in self._numbers()[: -self._count]:
             self._path(number).unlink(missing_ok=True)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kaa import app
+from kaa import app, process
 from kaa.core.config.units import validate_written
 
 
@@ -12,7 +12,7 @@ def served(run, monkeypatch):
 
     def invoke(*arguments):
         given = []
-        monkeypatch.setattr(app, "main", lambda config: given.append(config) or 0)
+        monkeypatch.setattr(process, "main", lambda config: given.append(config) or 0)
         result = run("serve", *arguments)
         assert result.exit_code == 0, result.output
         return given[0]
@@ -70,7 +70,7 @@ def test_a_door_may_be_off_however_it_is_said(served, tmp_path, monkeypatch):
 
 def risks(kpc, **ports):
     written = {"mqtt-port": None, **{name.replace("_", "-"): port for name, port in ports.items()}}
-    return app._risks(validate_written(app.KaaConfig, {**written, "instances": {"kpc": kpc}}))
+    return process._risks(validate_written(app.KaaConfig, {**written, "instances": {"kpc": kpc}}))
 
 
 def test_what_an_open_door_means_is_said():

@@ -60,8 +60,8 @@ def heard(request: Said, text: str = "") -> Heard:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
-    made = NatsServer(tmp_path_factory.mktemp("nats")).start()
+def server() -> Iterator[NatsServer]:
+    made = NatsServer().start()
     yield made
     made.release()
 
@@ -298,9 +298,9 @@ class TestTheConnection:
         assert "secret" not in str(caught.value)
 
     async def test_while_it_is_away_answers_are_refused_and_afterwards_all_is_heard_again(
-        self, tmp_path: Any, clock: FakeClock, tasks: Tasks
+        self, clock: FakeClock, tasks: Tasks
     ) -> None:
-        server = NatsServer(tmp_path).start()
+        server = NatsServer().start()
         buses = Buses(server.url, clock, tasks)
         try:
             async with buses.stack:

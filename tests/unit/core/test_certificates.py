@@ -14,8 +14,9 @@ from fakes.clock import START_MS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaa.core.certificates import DAY_MS, Authority, described, exclusive, identity, write, write_private
+from kaa.core.certificates import DAY_MS, Authority, described, exclusive, identity
 from kaa.core.errors import Conflict, InvalidInput
+from kaa.core.files import write_whole
 
 NOW = datetime(2025, 11, 24, 16, tzinfo=UTC)
 
@@ -223,9 +224,9 @@ class TestFiles:
         path = tmp_path / "server.key"
         (tmp_path / ".server.key.new").write_text("left by a crash")
         (tmp_path / ".server.key.new").chmod(0o644)
-        write(path, "one")
+        write_whole(path, "one")
         assert path.stat().st_mode & 0o777 == 0o644
-        write_private(path, "two")
+        write_whole(path, "two", mode=0o600)
         assert (path.read_text(), path.stat().st_mode & 0o777) == ("two", 0o600)
         assert [one.name for one in tmp_path.iterdir()] == ["server.key"]
 

@@ -20,10 +20,11 @@ from sqlalchemy import (
 
 from kaa.core.errors import Conflict, NotFound, TooMany
 from kaa.core.storage.database import Storage
+from kaa.core.storage.parts import parts
 
 from ..models import Command, CommandKey, Limits, Made, Order, Outcome, Outstanding, Queue, Status
 from .making import TOO_MANY, allotted, insert_all, is_observed, make
-from .tables import IDENTITY, IS_OUTSTANDING, IS_SHOWN, command, command_of, key_of, parts, queue
+from .tables import IDENTITY, IS_OUTSTANDING, IS_SHOWN, command, command_of, key_of, queue
 
 _KEYS = 500  # each is three values of a statement
 _IDS = 10_000

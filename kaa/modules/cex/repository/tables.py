@@ -1,6 +1,5 @@
 """The tables, what is said of them again and again, and rows as models."""
 
-from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, MetaData, String, Table
@@ -82,8 +81,3 @@ def command_of(row: Any) -> Command:
         reason_phrase=row.reason_phrase,
         response=row.response,
     )
-
-
-def parts(values: Sequence[T], most: int) -> Iterator[Sequence[T]]:
-    """Split what is too much for one statement."""
-    return (values[at : at + most] for at in range(0, len(values), most))

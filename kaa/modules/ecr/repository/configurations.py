@@ -9,13 +9,14 @@ from sqlalchemy.dialects.sqlite import insert
 from kaa.core.errors import NotFound
 from kaa.core.storage.database import Storage
 from kaa.core.storage.outbox import Outbox
+from kaa.core.storage.parts import parts
 from kaa.protocols.names import AppVersionName, EndpointId
 
 from ..models import Configuration, Document, Place, Rollout, Scope, Target
 from .filters import forget_members
 from .resolving import Accepts
 from .rollouts import add_rollouts
-from .tables import Event, config_table, content_table, keep_content, parts
+from .tables import Event, config_table, content_table, keep_content
 from .telling import Tell, due, events, note_dispatched, note_pending
 
 Check = Callable[[str | None], None]

@@ -6,10 +6,11 @@ from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from kaa.core.storage.database import Storage
+from kaa.core.storage.parts import parts
 
 from ..models import Rollout, Scope
 from .rollouts import add_rollouts
-from .tables import config_table, member_table, parts
+from .tables import config_table, member_table
 
 Change = tuple[str, str, bool, int]
 """A filter, an endpoint, whether that matches, and since when."""

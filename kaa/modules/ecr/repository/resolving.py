@@ -4,8 +4,10 @@ from collections.abc import Callable, Collection, Sequence
 
 from sqlalchemy import ColumnElement, Connection, select
 
+from kaa.core.storage.parts import parts
+
 from ..models import Scope, Target
-from .tables import config_table, contents, member_table, parts
+from .tables import config_table, contents, member_table
 
 Accepts = Callable[[str, str, Callable[[str], bytes]], bool]
 """Whether the version takes the configuration of that id; it may load its content to find out."""

@@ -1,11 +1,12 @@
 """The tables, and what all that work on them share."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import BigInteger, Boolean, Column, Connection, Integer, LargeBinary, MetaData, String, Table, select
 from sqlalchemy.dialects.sqlite import insert
 
+from kaa.core.storage.parts import parts
 from kaa.core.subjects import Subject
 
 from ..models import Document
@@ -13,7 +14,6 @@ from ..models import Document
 T = TypeVar("T")
 Event = tuple[Subject[Any], Any]
 
-_PAGE = 500
 _ALL = MetaData()
 
 content_table = Table(
@@ -72,11 +72,6 @@ rollout_table = Table(
     Column("name", String, primary_key=True),
     Column("revision", BigInteger, nullable=False),
 )
-
-
-def parts(values: Sequence[T], size: int = _PAGE) -> Iterator[Sequence[T]]:
-    """Split what is too much for one statement."""
-    return (values[at : at + size] for at in range(0, len(values), size))
 
 
 def keep_content(connection: Connection, document: Document) -> None:

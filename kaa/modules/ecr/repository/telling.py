@@ -5,9 +5,11 @@ from collections.abc import Callable, Collection, Sequence
 from sqlalchemy import Connection, and_, bindparam, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
+from kaa.core.storage.parts import parts
+
 from ..models import State, Target
 from .resolving import Accepts, effective
-from .tables import Event, contents, parts, status_table, told_table
+from .tables import Event, contents, status_table, told_table
 
 Dispatched = tuple[Target, str, str]
 """An endpoint, the name of a configuration, and its identifier."""

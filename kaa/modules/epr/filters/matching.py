@@ -20,11 +20,11 @@ from kaa.core.clock import Clock
 from kaa.core.endpoint_query import Query, parse
 from kaa.core.errors import InvalidInput
 from kaa.core.ids import Ids
+from kaa.core.storage.parts import parts
 from kaa.protocols.names import ApplicationName, EndpointId, FilterId
 
 from ..events import Event
 from ..models import Endpoint
-from ..repository.tables import parts
 from .choosing import Choice
 from .models import Status
 from .tables import filter_table, match_table

@@ -16,9 +16,10 @@ from sqlalchemy.exc import IntegrityError
 from kaa.core.errors import Conflict, NotFound
 from kaa.core.storage.database import Storage
 from kaa.core.storage.outbox import Outbox
+from kaa.core.storage.parts import parts
 
 from ..events import Event
-from ..repository.tables import endpoint_table, parts
+from ..repository.tables import endpoint_table
 from .models import Filter, Status, is_same_query
 from .tables import filter_table, match_table
 from .telling import Telling

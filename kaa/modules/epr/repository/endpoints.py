@@ -6,12 +6,13 @@ from dataclasses import replace
 from sqlalchemy import Connection, delete, select, update
 
 from kaa.core.storage.database import Storage
+from kaa.core.storage.parts import parts
 from kaa.protocols.names import EndpointId
 
 from ..models import Endpoint, Moved
 from .consequences import Consequences, Event
 from .relations import remove_of
-from .tables import BARE, endpoint_of, endpoint_table, parts
+from .tables import BARE, endpoint_of, endpoint_table
 
 
 class EndpointRepository:

@@ -8,12 +8,13 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from kaa.core.errors import NotFound, Refusal
 from kaa.core.storage.database import Storage
+from kaa.core.storage.parts import parts
 from kaa.protocols.names import EndpointId
 
 from ..metadata import Difference, check, difference, tag_of
 from ..models import Change, Endpoint, Metadata
 from .consequences import Consequences, Event
-from .tables import endpoint_of, endpoint_table, key_table, parts
+from .tables import endpoint_of, endpoint_table, key_table
 
 _MAX_KEYS_FOUND = 10_000
 

@@ -7,12 +7,13 @@ from sqlalchemy import Connection, Table, delete, insert, select
 
 from kaa.core.errors import Conflict, Unavailable
 from kaa.core.storage.database import Storage
+from kaa.core.storage.parts import parts
 from kaa.protocols.names import AppVersionName, EndpointId
 
 from ..models import Endpoint, Relation
 from .consequences import Consequences, Event
 from .relations import link
-from .tables import endpoint_table, parts, registration_table
+from .tables import endpoint_table, registration_table
 
 
 class RegistrationRepository:

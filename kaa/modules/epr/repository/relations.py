@@ -6,11 +6,12 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func,
 
 from kaa.core.errors import Conflict, NotFound
 from kaa.core.storage.database import Storage
+from kaa.core.storage.parts import parts
 from kaa.protocols.names import EndpointId
 
 from ..models import Relation
 from .consequences import Consequences, Event
-from .tables import endpoint_table, parts, relation_table
+from .tables import endpoint_table, relation_table
 
 _MAX_OF_ONE = 10_000
 

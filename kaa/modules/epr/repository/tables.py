@@ -1,6 +1,6 @@
 """The endpoints' tables, and how their rows become models."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic_core import from_json
@@ -10,7 +10,6 @@ from ..models import Endpoint
 
 T = TypeVar("T")
 
-_PAGE = 1_000
 
 tables = MetaData()
 
@@ -70,8 +69,3 @@ def endpoint_of(row: Any) -> Endpoint:
     values: Mapping[str, Any] = row._mapping  # noqa: SLF001  its public name
     text = values.get("metadata")
     return Endpoint(**{**values, "metadata": None if text is None else from_json(text)})
-
-
-def parts(values: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Split what is too much for one statement."""
-    return (values[at : at + _PAGE] for at in range(0, len(values), _PAGE))

@@ -7,6 +7,7 @@ from sqlalchemy import Column, Connection, Integer, MetaData, Row, Select, Strin
 from sqlalchemy.dialects.sqlite import insert
 
 from kaa.core.storage.database import Storage
+from kaa.core.storage.parts import parts
 from kaa.protocols.names import EndpointId, SeriesName
 
 from ..models import Channel, ChannelId
@@ -23,7 +24,6 @@ _channel = Table(
     Column("series", String, nullable=False),
     Column("value_name", String, nullable=False),
 )
-_MAX_IN = 500
 _PIECE = 1_000
 
 T = TypeVar("T")
@@ -70,8 +70,8 @@ class ChannelRepository:
             if endpoint_ids is None:
                 return [_model(row) for row in _rows(connection, query)]
             # SQLite orders text by its bytes, Python by its code points, and UTF-8 makes them the same order
-            parts = _parts(sorted(set(endpoint_ids)))
-            return [_model(row) for part in parts for row in _rows(connection, query.where(c.endpoint_id.in_(part)))]
+            some = parts(sorted(set(endpoint_ids)))
+            return [_model(row) for part in some for row in _rows(connection, query.where(c.endpoint_id.in_(part)))]
 
         return await self._storage.read_apart(run)
 
@@ -90,7 +90,7 @@ class ChannelRepository:
         """Remove channels, whose points are gone."""
 
         def run(connection: Connection) -> None:
-            for part in _parts(ids):
+            for part in parts(ids):
                 connection.execute(delete(_channel).where(_channel.c.id.in_(part)))
 
         await self._storage.write(run)
@@ -98,7 +98,7 @@ class ChannelRepository:
 
 def _of_endpoints(connection: Connection, endpoint_ids: Collection[str]) -> list[Channel]:
     found: list[Channel] = []
-    for part in _parts(sorted(endpoint_ids)):
+    for part in parts(sorted(endpoint_ids)):
         found += [_model(row) for row in connection.execute(_select().where(_channel.c.endpoint_id.in_(part)))]
     return found
 
@@ -118,7 +118,3 @@ def _model(row: Row[tuple[int, str, str, str, str]]) -> Channel:
     return Channel(
         ChannelId(row.id), row.application, EndpointId(row.endpoint_id), SeriesName(row.series), row.value_name
     )
-
-
-def _parts(items: Sequence[T]) -> Iterable[Sequence[T]]:
-    return (items[at : at + _MAX_IN] for at in range(0, len(items), _MAX_IN))
