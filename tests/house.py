@@ -302,12 +302,23 @@ class House:
 
     async def outbox_is_empty(self) -> None:
         """Wait until every event has been answered, and forgotten on the disk."""
+        await until(lambda: self._are_empty("core_outbox"), what="the outbox is empty")
 
-        async def count() -> bool:
-            query = "select count(*) from core_outbox"
-            return await self.storage.read(lambda c: c.exec_driver_sql(query).scalar_one()) == 0
+    async def quiet(self, *tables: str) -> None:
+        """Wait until nothing is under way: no message, no event that has not been heard, nothing in these tables."""
 
-        await until(count, what="the outbox is empty")
+        async def nothing() -> bool:
+            # on both sides of the tables: what a message that is under way writes down would not be seen otherwise
+            return self._is_bus_quiet() and await self._are_empty("core_outbox", *tables) and self._is_bus_quiet()
+
+        await until(nothing, what="nothing is under way")
+
+    def _is_bus_quiet(self) -> bool:
+        return not any(subscription.is_busy for subscription in self.bus._subscriptions)
+
+    async def _are_empty(self, *tables: str) -> bool:
+        query = " or ".join(f"exists (select 1 from {table})" for table in tables)
+        return not await self.storage.read(lambda c: c.exec_driver_sql(f"select {query}").scalar_one())
 
 
 def _told(

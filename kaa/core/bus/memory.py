@@ -132,7 +132,7 @@ class MemoryBus:
         finally:
             self._subscriptions.remove(subscription)
             self._forget_routes()
-            await subscription.stop(self._tasks)
+            await subscription.stop()
 
     def _add(
         self, subject: Subject[Any], handler: BatchHandler[Any], queue: str, concurrency: int, max_batch: int
@@ -146,9 +146,10 @@ class MemoryBus:
             publish=self.publish,
             clock=self.clock,
             counters=self._counters,
+            tasks=self._tasks,
             max_batch=max_batch,
+            concurrency=concurrency,
         )
-        subscription.start(self._tasks, concurrency)
         self._subscriptions.append(subscription)
         self._forget_routes()
         return subscription
@@ -163,7 +164,7 @@ class MemoryBus:
     async def close(self) -> None:
         """Stop what the bus itself runs."""
         for subscription in self._replies:
-            await subscription.stop(self._tasks)
+            await subscription.stop()
 
     def _ask(self, subject: Subject[Any], message: Any, reply_to: Subject[Any]) -> None:
         self.publish(subject, message, reply_to=reply_to)

@@ -95,7 +95,7 @@ class NatsBus:
             yield self
         finally:
             for subscription in self._replies:
-                await subscription.stop(self._tasks)
+                await subscription.stop()
             with suppress(nats.errors.Error, TimeoutError):
                 async with asyncio.timeout(_LEAVE_S):
                     await self._flush()
@@ -175,7 +175,7 @@ class NatsBus:
         tokens(subject.name)
         subscription = self._made(subject, handler, queue, concurrency, max_batch)
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(subscription.stop, self._tasks)
+            stack.push_async_callback(subscription.stop)
             heard = await self._hear(subscription)
             self._subscriptions.append(subscription)
             await self._flush()  # from here on what is published is heard
@@ -190,7 +190,7 @@ class NatsBus:
     def _made(
         self, subject: Subject[Any], handler: BatchHandler[Any], queue: str, concurrency: int, max_batch: int
     ) -> Subscription:
-        subscription = Subscription(
+        return Subscription(
             subject,
             handler,
             queue,
@@ -198,10 +198,10 @@ class NatsBus:
             publish=self.publish,
             clock=self.clock,
             counters=self._counters,
+            tasks=self._tasks,
             max_batch=max_batch,
+            concurrency=concurrency,
         )
-        subscription.start(self._tasks, concurrency)
-        return subscription
 
     async def _hear(self, subscription: Subscription) -> Any:
         subject = subscription.subject

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import copy_context
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -38,7 +39,7 @@ class Counters:
 
 
 class Subscription:
-    """A bounded queue and the workers that empty it.
+    """A bounded queue and the workers that empty it, made when they are first needed: most never need a second.
 
     Args:
         subject: what is heard; may have wildcards.
@@ -48,7 +49,9 @@ class Subscription:
         publish: sends the replies.
         clock: what time it is.
         counters: where is counted what did not get through.
+        tasks: where the workers live.
         max_batch: how many messages the handler takes at a time.
+        concurrency: how many workers there may be.
     """
 
     def __init__(
@@ -61,19 +64,29 @@ class Subscription:
         publish: Publish,
         clock: Clock,
         counters: Counters,
-        max_batch: int = 1,
+        tasks: Tasks,
+        max_batch: int,
+        concurrency: int,
     ) -> None:
         self.subject, self.queue, self.limit, self.max_batch = subject, queue, limit, max_batch
+        self._tasks, self._concurrency = tasks, concurrency
         self._handler, self._publish, self._clock, self._counters = handler, publish, clock, counters
         self._has_timeout = any(field.name == "timeout_ms" for field in fields(subject.message))
         self._queued: deque[tuple[Any, Subject[Any] | None]] = deque()
         self._idle: deque[asyncio.Future[None]] = deque()
         self._workers: list[asyncio.Task[None]] = []
+        # that of the subscriber: what whoever publishes has bound to its log lines is not a worker's
+        self._context = copy_context()
         self._is_waking = False
         self._dropped = 0
 
     def __len__(self) -> int:
         return len(self._queued)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a message is queued, or in a worker's hands."""
+        return bool(self._queued) or len(self._idle) < len(self._workers)
 
     def put(self, message: Any, reply_to: Subject[Any] | None) -> None:
         """Queue a message; where there is no room it is dropped, or refused if an answer is wanted."""
@@ -81,9 +94,8 @@ class Subscription:
             self._overflow(message, reply_to)
             return
         self._queued.append((message, reply_to))
-        if not self._is_waking and self._idle:
-            self._is_waking = True
-            self._idle.popleft().set_result(None)
+        if not self._is_waking:
+            self._wake()
 
     def _overflow(self, message: Any, reply_to: Subject[Any] | None) -> None:
         if self._dropped == 0:
@@ -93,24 +105,29 @@ class Subscription:
         if reply_to is not None:
             self.refuse(message, reply_to, 503, f"{self.queue} has more to do than it can; try again later")
 
-    def start(self, tasks: Tasks, concurrency: int) -> None:
-        """Begin to empty the queue."""
-        for number in range(concurrency):
-            name = f"bus {self.queue} {self.subject.name} {number}"
-            self._workers.append(tasks.spawn(self._work(), name=name))
+    def _wake(self) -> None:
+        """Have a message taken by a worker that has nothing to do, or by a new one."""
+        if self._idle:
+            self._is_waking = True
+            self._idle.popleft().set_result(None)
+        elif len(self._workers) < self._concurrency:
+            self._is_waking = True
+            name = f"bus {self.queue} {self.subject.name} {len(self._workers)}"
+            self._workers.append(self._context.run(self._tasks.spawn, self._work(), name=name))
 
-    async def stop(self, tasks: Tasks) -> None:
+    async def stop(self) -> None:
         """Let the workers finish what is queued, for a while; then stop them."""
         deadline = self._clock.monotonic_ms() + _DRAIN_MS
-        while (self._queued or len(self._idle) < len(self._workers)) and self._clock.monotonic_ms() < deadline:
+        while self.is_busy and self._clock.monotonic_ms() < deadline:
             if any(worker.done() for worker in self._workers):
                 break
             await asyncio.sleep(0.001)
-        await tasks.stop(*self._workers)
+        await self._tasks.stop(*self._workers)
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         queued = self._queued
+        self._is_waking = False
         while True:
             while not queued:
                 idle = loop.create_future()
@@ -124,9 +141,7 @@ class Subscription:
                 queued.clear()
             else:
                 deliveries = [queued.popleft() for _ in range(self.max_batch)]
-                if self._idle:
-                    self._is_waking = True
-                    self._idle.popleft().set_result(None)
+                self._wake()
             if self._dropped:
                 log.warning("slow_consumer_caught_up", subject=self.subject.name, dropped=self._dropped)
                 self._dropped = 0

@@ -120,20 +120,7 @@ class Devices:
 
     async def quiet(self) -> None:
         """Wait until nothing is under way: no message, no event that has not been heard, no rollout."""
-        await until(self._is_quiet, what="nothing is under way")
-
-    async def _is_quiet(self) -> bool:
-        # on both sides of the tables: what a message that is under way writes down would not be seen otherwise
-        if not self._is_bus_quiet():
-            return False
-        for table in ("core_outbox", "ecr_rollout"):
-            query = f"select count(*) from {table}"
-            if await self.house.storage.read(lambda c, q=query: c.exec_driver_sql(q).scalar_one()):  # type: ignore[misc]
-                return False
-        return self._is_bus_quiet()
-
-    def _is_bus_quiet(self) -> bool:
-        return all(not one and len(one._idle) == len(one._workers) for one in self.house.bus._subscriptions)
+        await self.house.quiet("ecr_rollout")
 
     async def send(
         self,

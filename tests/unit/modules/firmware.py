@@ -197,8 +197,9 @@ class Orchestra:
         assert {one.config_name for one in reply.configurations} <= {"default"}
         return {one.endpoint_id: one.config_id for one in reply.configurations}
 
-    def pushes(self) -> list[tuple[str, str]]:
-        """Give the endpoints and versions that were pushed so far."""
+    async def pushes(self) -> list[tuple[str, str]]:
+        """Give the endpoints and versions that were pushed, once nothing more is under way."""
+        await self.is_idle()
         return [(event.endpoint_id, event.config_id) for event in self.pushed]
 
     async def status(self, endpoint_id: str) -> dict[str, Any] | None:
@@ -217,15 +218,7 @@ class Orchestra:
 
     async def is_idle(self) -> None:
         """Wait until nothing is rolled out any more, and everything that was told has been heard."""
-
-        async def rest() -> bool:
-            query = "select count(*) from otao_rollout"
-            await self.house.outbox_is_empty()
-            if await self.house.storage.read(lambda c: c.exec_driver_sql(query).scalar_one()):
-                return False
-            return all(length == 0 for length, _ in self.house.bus.depths().values())
-
-        await until(rest, what="nothing is rolled out")
+        await self.house.quiet("otao_rollout")
 
 
 def content(event: Any) -> Any:

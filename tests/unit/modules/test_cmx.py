@@ -199,9 +199,10 @@ class TestPulling:
         world = World(house)
         await world.devices.open()
         await house.start(CMX, applications=APPLICATIONS)
-        await house.hear(cdtp.configuration("ecr"))
+        asked = await house.hear(cdtp.configuration("ecr"))
         message = world.devices.message("/config/json", b"", endpoint="dev-1", version="home-v1", request_id=1)
         house.bus.publish(esp.client_data("cmx"), message, reply_to=world.devices.reply_to)
+        await until(lambda: asked)
         await house.clock.advance(8_000)
         answer = await until(lambda: world.devices.answers.get(message.correlation_id))
         assert answer.status_code == 504

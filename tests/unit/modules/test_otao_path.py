@@ -43,13 +43,7 @@ class Fleet:
 
     async def rest(self) -> None:
         """Wait until nothing is rolled out and nothing is under way."""
-
-        async def is_done() -> bool:
-            query = "select count(*) from otao_rollout"
-            return await self.house.storage.read(lambda c: c.exec_driver_sql(query).scalar_one()) == 0
-
-        await until(is_done, what="nothing is rolled out")
-        await self.devices.quiet()
+        await self.house.quiet("ecr_rollout", "otao_rollout")
 
     def pushes(self) -> list[tuple[str, str]]:
         taken = self.devices.pushes()
