@@ -53,9 +53,7 @@ async def run(core: Core, instance: Instance[Any], config: TektonConfig) -> Asyn
             *instance_routes(instances),
         ],
     )
-    asked = core.bus.subscribe(
-        x_settings.settings_of(instance.name), settings.on_settings, queue=instance.name, concurrency=4
-    )
+    asked = core.bus.subscribe_batches(x_settings.settings_of(instance.name), settings.on_settings, queue=instance.name)
     async with outbox.opened(), asked:
         await loading.manage(core.declared)
         core.add_outbox(outbox)

@@ -1,6 +1,6 @@
 """Settings by instance: of a version, of an application, of all applications."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, insert, select
@@ -51,26 +51,32 @@ class SettingsRepository:
 
         return await self._storage.write(run)
 
-    async def get_for_instance(self, instance: str, application: str | None) -> InstanceSettings:
-        """Give what an instance is told of one application, or of all; an application that is not there is left out."""
+    async def get_for_instances(
+        self, instances: Collection[str], application: str | None
+    ) -> dict[str, InstanceSettings]:
+        """Give what instances are told of one application, or of all; one that is not there is left out."""
 
-        def run(connection: Connection) -> InstanceSettings:
+        def run(connection: Connection) -> dict[str, InstanceSettings]:
             names = select(application_table.c.name)
             versions = select(version_table.c.application, version_table.c.name).order_by(version_table.c.name)
-            settings = select(setting_table).where(setting_table.c.instance == instance)
+            settings = select(setting_table).where(setting_table.c.instance.in_(instances))
             if application is not None:
                 names = names.where(application_table.c.name == application)
                 versions = versions.where(version_table.c.application == application)
                 settings = settings.where(setting_table.c.application == application)
-            documents: dict[ApplicationName, dict[AppVersionName | None, bytes | None]] = {
-                row.name: {None: None} for row in connection.execute(names.order_by(application_table.c.name))
+            there: dict[ApplicationName, list[AppVersionName | None]] = {
+                row.name: [None] for row in connection.execute(names.order_by(application_table.c.name))
             }
             for row in connection.execute(versions):
-                documents[row.application][row.name] = None
+                there[row.application].append(row.name)
+            documents: dict[str, dict[ApplicationName, dict[AppVersionName | None, bytes | None]]] = {
+                instance: {name: dict.fromkeys(found) for name, found in there.items()} for instance in instances
+            }
             for row in connection.execute(settings):
-                documents[row.application][row.version or None] = row.document
+                documents[row.instance][row.application][row.version or None] = row.document
             revision = connection.execute(select(revision_table.c.revision)).scalar_one()
-            return InstanceSettings(revision, documents, present(connection, Scope()).get(instance))
+            common = present(connection, Scope())
+            return {one: InstanceSettings(revision, documents[one], common.get(one)) for one in instances}
 
         return await self._storage.read(run)
 

@@ -9,7 +9,7 @@ from kaa.core.clock import Clock
 from kaa.core.errors import Conflict, InvalidInput
 from kaa.protocols import x_settings
 
-from ..models import Scope
+from ..models import InstanceSettings, Scope
 from ..repository import SettingsRepository
 from .checking import Documents
 from .telling import Telling
@@ -66,9 +66,15 @@ class ApplicationSettings:
         merged = {instance: _merged(present.get(instance), part) for instance, part in patch.items()}
         return await self._write(scope, merged, present, unchanged)
 
-    async def on_settings(self, request: x_settings.SettingsRequest) -> x_settings.SettingsResponse:
-        """Tell an instance its settings."""
-        found = await self._repository.get_for_instance(request.instance_name, request.app_name)
+    async def on_settings(self, requests: list[x_settings.SettingsRequest]) -> list[x_settings.SettingsResponse]:
+        """Tell instances their settings; after a change all of them ask at once, and it is read once for all."""
+        asked: dict[str | None, set[str]] = {}
+        for request in requests:
+            asked.setdefault(request.app_name, set()).add(request.instance_name)
+        found = {name: await self._repository.get_for_instances(those, name) for name, those in asked.items()}
+        return [self._told(request, found[request.app_name][request.instance_name]) for request in requests]
+
+    def _told(self, request: x_settings.SettingsRequest, found: InstanceSettings) -> x_settings.SettingsResponse:
         return x_settings.SettingsResponse(
             correlation_id=request.correlation_id,
             timestamp_ms=self._clock.now_ms(),
