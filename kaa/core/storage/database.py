@@ -2,9 +2,8 @@
 
 One writer takes all the work that has queued up while it was committing, runs each piece within its own savepoint of
 one transaction, commits once, and only then gives the results back: so what `write` has returned is on the disk, and
-the batch grows with the load by itself. The writer has a thread of its own, one hop a batch; through aiosqlite it would
-be a hop a statement, 41 for the registration of an endpoint. Readers are on aiosqlite, have connections of their own
-and never wait for the writer. aiosqlite hands rows over on the loop, so reads that may be large have threads, too.
+the batch grows with the load by itself. The writer has a thread of its own, one hop a batch. Readers have threads and
+connections of their own, one hop a read; they never wait for the writer, and short ones not for long ones.
 """
 
 import asyncio
@@ -15,15 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Thread
 from typing import Any, TypeVar, cast
-from weakref import WeakSet
 
-import aiosqlite
 import structlog
 from sqlalchemy import Connection, Engine, StaticPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.util import greenlet_spawn
 
 from kaa.core.clock import Clock, Timer
 from kaa.core.errors import Refusal, Unavailable
@@ -42,7 +37,6 @@ _READERS = 4
 _PROBE_MS = 3_000
 _SETTLE_MS = 1_000
 _BUSY_MS = 10_000
-_END_S = 5.0
 _PRAGMAS = (
     "journal_mode=wal",
     "synchronous=full",
@@ -86,23 +80,12 @@ class Storage:
         self._writer = create_engine(f"sqlite:///{path}", poolclass=StaticPool, connect_args=own, hide_parameters=True)
         _prepare(self._writer, is_reader=False)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="storage writer")
-        self._reader_threads: WeakSet[Thread] = WeakSet()
-        # what AsyncEngine is made of, without it: its package loads the whole ORM, 8 MB and a tenth of the start
         self._readers = create_engine(
-            f"sqlite+aiosqlite:///{path}",
-            _is_async=True,
-            creator=self._new_reader,
-            pool_size=_READERS,
-            max_overflow=0,
-            pool_timeout=30,
-            hide_parameters=True,
+            f"sqlite:///{path}", pool_size=2 * _READERS, max_overflow=0, connect_args=own, hide_parameters=True
         )
         _prepare(self._readers, is_reader=True)
-        self._apart = create_engine(
-            f"sqlite:///{path}", pool_size=_READERS, max_overflow=0, connect_args=own, hide_parameters=True
-        )
-        _prepare(self._apart, is_reader=True)
-        self._apart_threads = Readers(path.stem)
+        self._short = ThreadPoolExecutor(_READERS, thread_name_prefix="storage reader")
+        self._apart = Readers(path.stem)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["Storage"]:
@@ -117,25 +100,12 @@ class Storage:
             self._has_work.set()
             with suppress(asyncio.CancelledError):
                 await loop
-            await greenlet_spawn(self._readers.dispose)
-            # one whose reader was cancelled ends by itself, and tells the loop, which must be there until then
-            for thread in [one for one in self._reader_threads if one.is_alive()]:
-                await asyncio.get_running_loop().run_in_executor(self._thread, thread.join, _END_S)
-            self._apart_threads.close()
-            self._apart.dispose()
+            self._apart.close()
+            # what is still read, for one who waits no longer, is short
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._short.shutdown)
+            self._readers.dispose()
             self._thread.shutdown()
             self._writer.dispose()
-
-    def _new_reader(self) -> Any:
-        dbapi: Any = self._readers.dialect.dbapi
-        return dbapi.connect(async_creator_fn=self._connect_reader)
-
-    async def _connect_reader(self) -> aiosqlite.Connection:
-        connection = aiosqlite.connect(self.path)
-        thread = connection._thread  # noqa: SLF001  it gives no other way to know when it has ended
-        thread.daemon = True
-        self._reader_threads.add(thread)
-        return await connection
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run within a transaction, and return after its commit.
@@ -157,28 +127,23 @@ class Storage:
         return cast("T", await job.done)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """Run on a connection that sees what has been committed and can change nothing."""
-
-        def run() -> T:
-            with self._readers.connect() as connection:
-                return work(connection)
-
+        """Run on a connection that sees what has been committed and can change nothing, on a thread of the readers'."""
+        reading = asyncio.get_running_loop().run_in_executor(self._short, self._read, work)
         try:
-            return await greenlet_spawn(run)
+            return await reading
         except DBAPIError as error:
             raise storage_refusal(error) or error from error
 
     async def read_apart(self, work: Callable[[Connection], T]) -> T:
-        """Do what `read` does on a thread of its own: for reads that may give so much that the loop would wait."""
-
-        def run() -> T:
-            with self._apart.connect() as connection:
-                return work(connection)
-
+        """Do what `read` does where neither telemetry nor a short read may wait for it: for what may give much."""
         try:
-            return await self._apart_threads.read(run)
+            return await self._apart.read(lambda: self._read(work))
         except DBAPIError as error:
             raise storage_refusal(error) or error from error
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        with self._readers.connect() as connection:
+            return work(connection)
 
     def after_commit(self, connection: Connection, callback: Callable[[], None]) -> None:
         """Call back when the piece of work that is running on the connection has been committed."""

@@ -8,7 +8,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import aiosqlite
 import pytest
 from fakes.clock import FakeClock
 from sqlalchemy import Connection, event
@@ -209,26 +208,23 @@ class TestReading:
         assert [task.result() for task in reading] == [[]] * 20
 
     async def test_one_that_was_given_up_has_ended_when_the_storage_has(
-        self, tmp_path: Path, tasks: Tasks, clock: FakeClock, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, tasks: Tasks, clock: FakeClock, metrics: Metrics
     ) -> None:
-        connect, threads, is_awaited = aiosqlite.connect, list[threading.Thread](), threading.Event()
+        has_begun, may_end, has_ended = threading.Event(), threading.Event(), threading.Event()
 
-        def slowly(path: Path) -> aiosqlite.Connection:
-            """Connect, but not before somebody waits for the thread's end."""
-            made = connect(path)
-            connector, join = made._connector, made._thread.join
-            made._connector = lambda: connector() if is_awaited.wait(10) else None  # type: ignore[return-value]
-            made._thread.join = lambda timeout=None: (is_awaited.set(), join(timeout))  # type: ignore[method-assign,assignment]
-            threads.append(made._thread)
-            return made
+        def slowly(connection: Connection) -> None:
+            has_begun.set()
+            assert may_end.wait(10)
+            connection.exec_driver_sql("select 1")
+            has_ended.set()
 
-        monkeypatch.setattr(aiosqlite, "connect", slowly)
         async with Storage(tmp_path / "given-up.db", tasks=tasks, clock=clock, metrics=metrics).opened() as storage:
-            reading = tasks.spawn(storage.read(numbers), name="reading")
-            await until(lambda: threads and threads[0].is_alive())
+            reading = tasks.spawn(storage.read(slowly), name="reading")
+            await until(has_begun.is_set)
             await tasks.stop(reading)
-            assert threads[0].is_alive()
-        assert not threads[0].is_alive()
+            asyncio.get_running_loop().call_soon(may_end.set)
+            assert not has_ended.is_set()
+        assert has_ended.is_set()
 
     async def test_a_large_read_runs_apart_from_the_loop_and_can_change_nothing_either(self, things: Storage) -> None:
         await things.write(add(1, 2))

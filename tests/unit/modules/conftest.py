@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from house import House, make_template
 from sqlalchemy import Engine
-from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 
@@ -30,7 +29,6 @@ def statements_are_compiled_once() -> Iterator[None]:
     shared: dict[Any, Any] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Engine, "_compiled_cache", property(lambda _: shared, lambda *_: None), raising=False)
-        for dialect in (SQLiteDialect_pysqlite, SQLiteDialect_aiosqlite):
-            patch.setattr(dialect, "__eq__", lambda one, other: type(one) is type(other))
-            patch.setattr(dialect, "__hash__", lambda one: hash(type(one)))
+        patch.setattr(SQLiteDialect_pysqlite, "__eq__", lambda one, other: type(one) is type(other))
+        patch.setattr(SQLiteDialect_pysqlite, "__hash__", lambda one: hash(type(one)))
         yield
