@@ -28,23 +28,26 @@ _IN_MEMORY, _ENOUGH_BYTES = Path("/dev/shm"), 2 << 30
 
 
 class LoopWatch:
-    """Notes every step of an event loop that took too much of its thread's CPU time.
+    """Notes every step of an event loop that took too much of its thread's time.
 
-    CPU time, for wall time is the machine's: on a busy one every step takes long now and then. A guest is charged for
-    what its host takes away, so even that is tried again before it counts. The garbage collector's share is left out:
-    it goes through all that pytest has kept so far. `is_on` is for a test that has to do something heavy itself.
+    At first by the clock, which costs next to nothing; but on a busy machine every step takes long now and then. So a
+    test with such a step is tried again with CPU time, which is a system call a step (`is_exact`); a guest is charged
+    for what its host takes away, so even that is tried twice. The garbage collector's share is left out: it goes
+    through all that pytest has kept so far. `is_on` is for a test that has to do something heavy itself.
     """
 
     def __init__(self) -> None:
-        self.is_on = True
+        self.is_on, self.is_exact = True, False
         self.slow: list[str] = []
         self._collecting = threading.local()
 
     def install(self) -> None:
         """Have every handle of asyncio's own loop measured."""
-        run, clock, watch, collecting = Handle._run, time.thread_time, self, self._collecting
+        run, watch, collecting = Handle._run, self, self._collecting
+        wall, cpu = time.perf_counter, time.thread_time
 
         def measured(handle: Handle) -> None:
+            clock = cpu if watch.is_exact else wall
             collecting.spent = 0.0
             begun = clock()
             run(handle)
@@ -56,11 +59,12 @@ class LoopWatch:
         gc.callbacks.append(self._on_collection)
 
     def _on_collection(self, phase: str, _: object) -> None:
+        clock = time.thread_time if self.is_exact else time.perf_counter
         if phase == "start":
-            self._collecting.begun = time.thread_time()
+            self._collecting.begun = clock()
         else:
-            begun = getattr(self._collecting, "begun", time.thread_time())
-            self._collecting.spent = getattr(self._collecting, "spent", 0.0) + time.thread_time() - begun
+            begun = getattr(self._collecting, "begun", clock())
+            self._collecting.spent = getattr(self._collecting, "spent", 0.0) + clock() - begun
 
 
 @pytest.fixture(autouse=True)
@@ -110,6 +114,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     """Run a test that blocked the loop again: what blocks it does so every time, a busy machine does not."""
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     for attempt in range(_ATTEMPTS):
+        _watch.is_exact = attempt > 0
         reports = runtestprotocol(item, log=False, nextitem=nextitem)
         if not _watch.slow or any(report.failed for report in reports if report.when != "teardown"):
             break

@@ -6,6 +6,7 @@ import re
 import types
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import cached_property
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import pydantic_core
@@ -57,9 +58,12 @@ class BodyReader:
     """Reads one kind of JSON body."""
 
     def __init__(self, kind: Any, *, is_optional: bool) -> None:
-        self._is_raw = kind is bytes
-        self._adapter: TypeAdapter[Any] = TypeAdapter(kind)
-        self._is_optional = is_optional
+        self._kind, self._is_raw, self._is_optional = kind, kind is bytes, is_optional
+
+    @cached_property
+    def _adapter(self) -> TypeAdapter[Any]:
+        """Made when the first body comes: there are a hundred routes, and most are rarely used."""
+        return TypeAdapter(self._kind)
 
     def read(self, data: bytes) -> Any:
         """Give the value, None for a body that may be absent and is, or raise InvalidInput."""
