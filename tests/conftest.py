@@ -21,6 +21,7 @@ import structlog
 from _pytest.runner import runtestprotocol
 
 LONGEST_STEP_S = 0.1
+SAMPLE_S = 0.01
 LONGEST_TEST_S = 120
 _TURNS = 50
 _ATTEMPTS = 3
@@ -28,43 +29,48 @@ _IN_MEMORY, _ENOUGH_BYTES = Path("/dev/shm"), 2 << 30
 
 
 class LoopWatch:
-    """Notes every step of an event loop that took too much of its thread's time.
+    """Notes every step of an event loop that took too much of its thread's CPU time.
 
-    At first by the clock, which costs next to nothing; but on a busy machine every step takes long now and then. So a
-    test with such a step is tried again with CPU time, which is a system call a step (`is_exact`); a guest is charged
-    for what its host takes away, so even that is tried twice. The garbage collector's share is left out: it goes
+    CPU time, for wall time is the machine's: on a busy one every step takes long now and then. A guest is charged for
+    what its host takes away, so even that is tried again before it counts. To ask for it is a system call, so it is
+    asked for now and then, and where a step was long by the clock. The garbage collector's share is left out: it goes
     through all that pytest has kept so far. `is_on` is for a test that has to do something heavy itself.
     """
 
     def __init__(self) -> None:
-        self.is_on, self.is_exact = True, False
+        self.is_on = True
         self.slow: list[str] = []
-        self._collecting = threading.local()
+        self._local = _OfThread()
 
     def install(self) -> None:
         """Have every handle of asyncio's own loop measured."""
-        run, watch, collecting = Handle._run, self, self._collecting
-        wall, cpu = time.perf_counter, time.thread_time
+        run, wall, watch, local = Handle._run, time.perf_counter, self, self._local
 
         def measured(handle: Handle) -> None:
-            clock = cpu if watch.is_exact else wall
-            collecting.spent = 0.0
-            begun = clock()
+            begun = wall()
+            if begun > local.stale_at:
+                local.stale_at, local.cpu, local.collecting = begun + SAMPLE_S, time.thread_time(), 0.0
             run(handle)
-            spent = clock() - begun - collecting.spent
-            if spent > LONGEST_STEP_S and watch.is_on:
-                watch.slow.append(f"{spent * 1000:.0f} ms in {handle!r}")
+            if wall() - begun > LONGEST_STEP_S and watch.is_on:
+                spent = time.thread_time() - local.cpu - local.collecting
+                if spent > LONGEST_STEP_S + SAMPLE_S:
+                    watch.slow.append(f"{spent * 1000:.0f} ms in {handle!r}")
 
         Handle._run = measured  # type: ignore[method-assign]
         gc.callbacks.append(self._on_collection)
 
     def _on_collection(self, phase: str, _: object) -> None:
-        clock = time.thread_time if self.is_exact else time.perf_counter
+        local = self._local
         if phase == "start":
-            self._collecting.begun = clock()
+            local.collection_began = time.thread_time()
         else:
-            begun = getattr(self._collecting, "begun", clock())
-            self._collecting.spent = getattr(self._collecting, "spent", 0.0) + clock() - begun
+            local.collecting += time.thread_time() - local.collection_began
+
+
+class _OfThread(threading.local):
+    """When the CPU time was asked for last, what it was, and what collections have taken of it since."""
+
+    stale_at = cpu = collecting = collection_began = 0.0
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +120,6 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     """Run a test that blocked the loop again: what blocks it does so every time, a busy machine does not."""
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     for attempt in range(_ATTEMPTS):
-        _watch.is_exact = attempt > 0
         reports = runtestprotocol(item, log=False, nextitem=nextitem)
         if not _watch.slow or any(report.failed for report in reports if report.when != "teardown"):
             break

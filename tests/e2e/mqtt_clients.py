@@ -71,7 +71,7 @@ async def sent(device: Device, topic: str, payload: bytes, qos: int = 1) -> int 
         return await device.send(topic, payload, qos)
 
 
-def _new_id(library: str) -> str:
+def new_id(library: str) -> str:
     return f"{library}-{next(_numbers)}"
 
 
@@ -91,7 +91,7 @@ class Paho:
         self._subscribing: dict[int, asyncio.Future[list[int]]] = {}
         arguments: dict[str, Any] = {} if version == V5 else {"clean_session": not keeps_session}
         self.client = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id=client_id or _new_id("paho"), protocol=version, **arguments
+            CallbackAPIVersion.VERSION2, client_id=client_id or new_id("paho"), protocol=version, **arguments
         )
         self.client.reconnect_delay_set(1, 1)
         self.client._reconnect_min_delay = self.client._reconnect_max_delay = 0.1  # whole seconds are too long here
@@ -194,7 +194,7 @@ class Gmqtt:
         self._subscribing: dict[int, asyncio.Future[list[int]]] = {}
         properties = {"session_expiry_interval": 3600} if version == V5 and keeps_session else {}
         self.client = gmqtt.Client(
-            client_id or _new_id("gmqtt"),
+            client_id or new_id("gmqtt"),
             clean_session=not keeps_session,
             persistent_storage=self.storage,
             **properties,
@@ -246,7 +246,7 @@ class Aiomqtt:
         self.client = aiomqtt.Client(
             host,
             port,
-            identifier=client_id or _new_id("aiomqtt"),
+            identifier=client_id or new_id("aiomqtt"),
             protocol=aiomqtt.ProtocolVersion(version),
             timeout=PATIENCE_S,
             max_inflight_messages=100,
@@ -315,7 +315,7 @@ class Wire:
     def __init__(self, address: tuple[str, int], version: int = V311, *, client_id: str = "") -> None:
         self._address = address
         self.connack = p.ConnAck()
-        self.session = ClientSession(client_id or _new_id("wire"), version=version)
+        self.session = ClientSession(client_id or new_id("wire"), version=version)
         self._events: list[Any] = []
 
     async def dial(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from fakes.clock import FakeClock
 from hosts import Inside, KaaProcess, Place, Serve, off_loop
-from mqtt_clients import V5, V311, Gmqtt, Paho, Wire, opened
+from mqtt_clients import V5, V311, Gmqtt, Paho, Wire, new_id, opened
 from waiting import until
 
 from kaa.protocols.mqtt import packets as p
@@ -42,7 +42,7 @@ async def present(wire: Wire, **connect: Any) -> bool:
 
 @pytest.mark.parametrize(("library", "version"), CLIENTS)
 async def test_clients_that_keep_their_session_find_it_again(place: Place, library: Any, version: int) -> None:
-    name = f"keeper-{library.__name__}-{version}"
+    name = new_id("keeper")
     for expected in (False, True, True):
         async with opened(library(place.mqtt, version, client_id=name, keeps_session=True)) as device:
             assert device.sessions_present == [expected]
@@ -139,8 +139,9 @@ async def test_a_farewell_may_say_another_time(place: Place) -> None:
 
 async def test_two_anonymous_clients_with_one_id_live_side_by_side(place: Place, connect: Connect) -> None:
     thing = await place.rest.thing()
-    first = await connect(Wire(place.mqtt, V5, client_id="sample"), **kept(V5))
-    second = await connect(Wire(place.mqtt, V5, client_id="sample"), **kept(V5))
+    name = new_id("sample")
+    first = await connect(Wire(place.mqtt, V5, client_id=name), **kept(V5))
+    second = await connect(Wire(place.mqtt, V5, client_id=name), **kept(V5))
     assert not second.connack.session_present
     for wire in (first, second, first):
         assert (await wire.answer(thing.topic("json", 1), b'{"x": 1}'))[0] == 0
