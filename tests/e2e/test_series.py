@@ -400,7 +400,7 @@ class TestEditing:
         async def is_refused() -> bool:
             return (await told(wire, thing, b'{"x": 2}'))[0] in {401, 403}
 
-        await until(is_refused, within_s=3)
+        await until(is_refused)
 
 
 async def test_a_device_moves_to_the_version_that_it_speaks(place: Place, wire: Wire) -> None:
@@ -411,11 +411,11 @@ async def test_a_device_moves_to_the_version_that_it_speaks(place: Place, wire: 
     async def is_taken() -> bool:
         return (await told(wire, moved, b'{"x": 1}'))[0] == 200
 
-    await until(is_taken, within_s=2)
+    await until(is_taken)
 
     async def has_moved() -> bool:
         found = await place.rest.get(f"/epr/api/v1/endpoints/{thing.endpoint_id}")
         return bool(found["appVersion"]["name"] == moved.version)
 
-    await until(has_moved, within_s=3)
+    await until(has_moved)
     assert await place.rest.values(thing, "auto~x") != []

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from hosts import Place
+from mqtt_clients import new_id
 from waiting import until
 
 pytestmark = pytest.mark.any_bus
@@ -67,23 +68,24 @@ async def endpoints(place: Place, application: str) -> list[str]:
 
 
 async def test_a_fleet_measures_does_as_it_is_told_and_is_removed(place: Place, tmp_path: Path) -> None:
-    rest, first = place.rest, "sim-fleet-a-tank-00001"
+    rest, name = place.rest, new_id("fleet")
+    first = f"sim-{name}-tank-00001"
     tank = FAST | {"count": 3, "per-connection": 2, "metadata": {"kind": "tank"}, "timestamp": "at", "batch": 2}
     settings = {"epts": {"time-series": {"timestamp": {"path": "at", "format": "iso8601"}}}}
-    run = Run(place, tmp_path, application="fleet-a", settings=settings, fleets={"tank": tank})
+    run = Run(place, tmp_path, application=name, settings=settings, fleets={"tank": tank})
     async with run.going() as stop:
 
         async def has_points() -> bool:
             window = {"fromDate": 0, "toDate": "2100-01-01T00:00:00Z", "timeSeriesName": "auto~level"}
-            reply = await rest.call("GET", "/epts/api/v1/applications/fleet-a/time-series/data", params=window)
+            reply = await rest.call("GET", f"/epts/api/v1/applications/{name}/time-series/data", params=window)
             found = reply.json if reply.status == 200 else []  # the application may not be there yet
-            return {key for one in found for key in one} == {f"sim-fleet-a-tank-0000{number}" for number in (1, 2, 3)}
+            return {key for one in found for key in one} == {f"sim-{name}-tank-0000{number}" for number in (1, 2, 3)}
 
         await until(has_points)
         assert (await rest.get(f"/epr/api/v1/endpoints/{first}/metadata"))["kind"] == "tank"
         answer = await rest.send("POST", f"/cex/api/v1/endpoints/{first}/commands/flush", awaitTimeout=10)
         assert answer == {"done": True}
-        path = f"/ecr/api/v1/endpoints/{first}/app-versions/fleet-a-v1"
+        path = f"/ecr/api/v1/endpoints/{first}/app-versions/{name}-v1"
         told = await rest.send("PUT", path, {"interval": 0.05})
 
         async def is_applied() -> bool:
@@ -102,13 +104,13 @@ async def test_a_fleet_measures_does_as_it_is_told_and_is_removed(place: Place, 
     code, rows, complaint = await run.done(*run._mqtt, "--duration", "300ms")
     assert (code, complaint) == (0, "")
     assert rows[0]["stored"] > 0
-    assert len(await endpoints(place, "fleet-a")) == 3
+    assert len(await endpoints(place, name)) == 3
     tokens = await rest.get(f"/cm/api/v1/endpoints/{first}/tokens")
     assert len(tokens["content"]) == 1
 
-    mine = (await rest.thing("fleet-a")).endpoint_id
+    mine = (await rest.thing(name)).endpoint_id
     assert await run.done("--remove") == (0, {"removed": 3}, "")
-    assert await endpoints(place, "fleet-a") == [mine]
+    assert await endpoints(place, name) == [mine]
     assert await run.done("--remove") == (0, {"removed": 0}, "")
 
 
