@@ -34,7 +34,7 @@ async def no_socket_is_left() -> AsyncIterator[None]:
 
 
 # as it comes, but with less patience
-SHARED = {"instances": {"kpc": {"connect-timeout": "500ms", "max-unsent": "64KiB"}}}
+SHARED = {"instances": {"kpc": {"connect-timeout": "2s", "max-unsent": "64KiB"}}}
 
 
 @pytest.fixture(scope="session")
