@@ -2,7 +2,7 @@
 
 A file is named by its span of time (UTC): `20261116T0000-20261123T0000.db`. One thread writes: it takes all the jobs
 that have queued up, runs them within one transaction a file, commits, and tells the loop once. A commit is thus one
-hop between the threads; through aiosqlite it would be one a statement. Readers open connections of their own.
+hop between the threads. Readers open connections of their own.
 """
 
 import asyncio
