@@ -80,11 +80,13 @@ class Batches:
         version = self._applications.get_version(app_version)
         if len(self._waiting) >= _MAX_RUNNING:
             raise TooMany("too many batches are waiting; try again later")
+        ids, tokens = list[EndpointId](), list[str]()
         for at, item in enumerate(items):
             if at % _CHECKED_AT_ONCE == 0:
                 await asyncio.sleep(0)
             _check(item, at)
-        ids = [EndpointId(item.endpoint_id or self._ids.uuid()) for item in items]
+            ids.append(EndpointId(item.endpoint_id or self._ids.uuid()))
+            tokens.append(item.token or self._ids.token())
         batch = Batch(
             id=self._ids.uuid(),
             application=ApplicationName(version.application),
@@ -92,7 +94,7 @@ class Batches:
             begun_ms=self._clock.now_ms(),
             items=tuple(BatchItem(one, item.metadata) for one, item in zip(ids, items, strict=True)),
             failures=_repeated(ids),
-            tokens=tuple(item.token or self._ids.token() for item in items),
+            tokens=tuple(tokens),
         )
         await self._batches.add(batch)
         self._put([batch.id])
