@@ -30,7 +30,7 @@ from .waiting import Acknowledged, Waiting
 
 _SWEEP_MS = 250
 _MINUTE_MS = 60_000
-_FLUSHES = 128
+_FLUSHES = 32  # each is a system call, which lets go of the interpreter
 """How many connections are written to before others have their turn: each costs a call of the system."""
 
 

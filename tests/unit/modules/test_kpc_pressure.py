@@ -180,9 +180,9 @@ async def test_a_burst_of_pushes_gives_others_their_turn(house: House) -> None:
     while not all(device.wire.written for device in devices):
         turns += 1
         done = sum(bool(device.wire.written) for device in devices)
-        assert done in {0, 128, 256}
+        assert done % 32 == 0
         await asyncio.sleep(0)
-    assert turns >= 3
+    assert turns >= 9
     for device in devices:
         device.pump()
         assert len(answered(device)) == 1
