@@ -1,5 +1,6 @@
 """How much may be stored. Below the reserve telemetry is refused, while REST, deletions and logins go on."""
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -54,6 +55,7 @@ class Budget:
         self._fault: str | None = None
         self._taken_bytes = 0
         self._make_room: list[MakeRoom] = []
+        self._one_at_a_time = asyncio.Lock()
         self._growth = Growth()
         self.usage = self._measure()
         metrics.gauge_from("kaa_storage_used_bytes", "Bytes stored", lambda: self.usage.used_bytes)
@@ -74,10 +76,15 @@ class Budget:
             raise StorageFull("the storage has reached its reserve; delete data, shorten the retention or add disk")
 
     async def ensure(self) -> None:
-        """Check, and look before if what was stored since the last look may have used the room up."""
-        if not self._is_full and self._taken_bytes >= self.usage.left_bytes:
-            with suppress(OSError, Refusal):  # the watch says so, and what was known holds
-                await self.look()
+        """Check, and look before if what was stored since the last look may have used the room up.
+
+        While room is made everybody waits for it, so those who store keep their order.
+        """
+        if self._may_be_full():
+            async with self._one_at_a_time:
+                if self._may_be_full():  # still, after who was at it before
+                    with suppress(OSError, Refusal):  # the watch says so, and what was known holds
+                        await self._look()
         self.check()
 
     def take(self, size_bytes: int) -> None:
@@ -108,6 +115,10 @@ class Budget:
             OSError: the disk fails; the last usage that could be measured holds.
             Refusal: no room could be made; telemetry is refused.
         """
+        async with self._one_at_a_time:
+            await self._look()
+
+    async def _look(self) -> None:
         self.usage, self._taken_bytes = self._measure(), 0
         self._growth.note(self._clock.monotonic_ms(), self.usage.used_bytes)
         try:
@@ -118,6 +129,9 @@ class Budget:
             if is_full != self._is_full:
                 log.warning("storage_reserve", reached=is_full, used_bytes=self.usage.used_bytes)
             self._is_full = is_full
+
+    def _may_be_full(self) -> bool:
+        return not self._is_full and self._taken_bytes >= self.usage.left_bytes
 
     def _note(self, fault: str | None) -> None:
         if fault is not None and fault != self._fault:  # once, not every second

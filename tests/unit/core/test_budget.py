@@ -85,6 +85,36 @@ async def test_those_who_can_spare_something_are_asked_first_and_no_longer_than_
     assert asked == 2
 
 
+@pytest.mark.parametrize("is_deleted_first", [True, False])
+async def test_of_two_who_look_at_once_the_second_waits_and_has_nothing_more_deleted(
+    tmp_path: Path, *, is_deleted_first: bool
+) -> None:
+    budget, gate, passed = made(tmp_path), asyncio.Event(), []
+    old = [fill(tmp_path, f"period-{n}", 48 * KB) for n in range(2)]
+    budget.take(100 * KB)
+
+    async def delete_the_oldest() -> bool:
+        if is_deleted_first:
+            old.pop(0).unlink()
+        await gate.wait()
+        if not is_deleted_first:
+            old.pop(0).unlink()
+        return True
+
+    async def one(name: str) -> None:
+        await budget.ensure()
+        passed.append(name)
+
+    budget.on_reserve(delete_the_oldest)
+    async with asyncio.TaskGroup() as group:
+        for name in ("first", "second"):
+            group.create_task(one(name))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        gate.set()
+    assert (passed, len(old)) == (["first", "second"], 1)
+
+
 async def test_when_nobody_has_anything_left_it_is_refused(tmp_path: Path) -> None:
     budget = made(tmp_path)
     fill(tmp_path, "a", 95 * KB)
