@@ -13,16 +13,17 @@ and identifiers are counted. `stop` and `open` again make a restart on the same 
 import asyncio
 import json as json_
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 from fakes.clock import FakeClock
 from fakes.ids import CountedIds
 from pydantic import BaseModel
+from sqlalchemy import Connection
 from waiting import until
 
 import kaa
@@ -39,13 +40,16 @@ from kaa.core.storage.budget import Budget
 from kaa.core.storage.database import Storage
 from kaa.core.storage.migrations import migrate
 from kaa.core.storage.periods import PeriodFiles
-from kaa.core.subjects import RequestSubject, Subject
+from kaa.core.subjects import RequestSubject, Subject, is_overlap
 from kaa.core.tasks import Tasks
 from kaa.protocols.x_outbox import EventProcessed
 from kaa.settings import Follower
 
+T = TypeVar("T")
+
 REPLICA = "replica-1"
 _WEEK_MS = 7 * 86_400_000
+_TURNS = 10
 _ROOT = Path(kaa.__file__).parent
 
 
@@ -76,6 +80,33 @@ class Reply:
     def message(self) -> str:
         """The sentence of an error."""
         return str(self.json["message"])
+
+
+class WatchedStorage(Storage):
+    """Storage that knows how much is being read and written."""
+
+    under_way = 0
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        self.under_way += 1
+        try:
+            return await super().write(work)
+        finally:
+            self.under_way -= 1
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        self.under_way += 1
+        try:
+            return await super().read(work)
+        finally:
+            self.under_way -= 1
+
+    async def read_apart(self, work: Callable[[Connection], T]) -> T:
+        self.under_way += 1
+        try:
+            return await super().read_apart(work)
+        finally:
+            self.under_way -= 1
 
 
 @dataclass(eq=False)
@@ -121,7 +152,7 @@ class House:
         )
         self._stack.push_async_callback(self.bus.close)
         self.storage = await self._stack.enter_async_context(
-            Storage(database, tasks=self.tasks, clock=self.clock, metrics=self.metrics).opened()
+            WatchedStorage(database, tasks=self.tasks, clock=self.clock, metrics=self.metrics).opened()
         )
         self.budget = Budget(
             self.directory,
@@ -309,12 +340,29 @@ class House:
 
         async def nothing() -> bool:
             # on both sides of the tables: what a message that is under way writes down would not be seen otherwise
-            return self._is_bus_quiet() and await self._are_empty("core_outbox", *tables) and self._is_bus_quiet()
+            return await self._is_still() and await self._are_empty("core_outbox", *tables) and await self._is_still()
 
         await until(nothing, what="nothing is under way")
 
-    def _is_bus_quiet(self) -> bool:
-        return not any(subscription.is_busy for subscription in self.bus._subscriptions)
+    async def handled(self, subject: Subject[Any]) -> None:
+        """Wait until who hears the subject has done with all that was published there."""
+        heard = [one for one in self.bus._subscriptions if is_overlap(one.subject.name, subject.name)]
+        await until(lambda: not any(one.is_busy for one in heard), what=f"{subject.name} is handled")
+
+    async def still(self) -> None:
+        """Wait until no message, no read and no write is under way.
+
+        A test that lets much time go by, step by step, says so before each step: else what is under way takes long, as
+        the house's clock has it.
+        """
+        await until(self._is_still, what="nothing is under way")
+
+    async def _is_still(self) -> bool:
+        for _ in range(_TURNS):  # who was waiting for what has just ended goes on in one of the next turns
+            if self.storage.under_way or any(subscription.is_busy for subscription in self.bus._subscriptions):
+                return False
+            await asyncio.sleep(0)
+        return True
 
     async def _are_empty(self, *tables: str) -> bool:
         query = " or ".join(f"exists (select 1 from {table})" for table in tables)

@@ -119,6 +119,10 @@ class Run:
 
         return await self.storage.write(run)
 
+    async def quiet(self) -> None:
+        """Wait until all that was published has been heard."""
+        await until(lambda: not any(subscription.is_busy for subscription in self.bus._subscriptions))
+
     async def rows(self) -> int:
         query = "select count(*) from core_outbox"
         return await self.storage.read(lambda connection: connection.exec_driver_sql(query).scalar_one())
@@ -173,6 +177,7 @@ class TestTelling:
         outbox, prompt = await run.outbox(), await run.listen(Listener("cm"))
         slow = await run.listen(Listener("ecr", None))
         told = await run.tell(outbox, "a")
+        await run.quiet()
         assert not await outbox.settled(told, timeout_ms=20)
         assert (prompt.heard, slow.heard) == (["a"], ["a"])
         assert await run.rows() == 1
@@ -212,6 +217,7 @@ class TestTellingAgain:
         while len(deaf.heard) < 6:
             before = len(deaf.heard)
             await clock.advance(500)
+            await run.quiet()
             at += [clock.monotonic_ms() - began] * (len(deaf.heard) - before)
         pauses = [later - earlier for earlier, later in pairwise(at)]
         assert pauses == sorted(pauses)
@@ -222,15 +228,19 @@ class TestTellingAgain:
         outbox, deaf = await run.outbox(), await run.listen(Listener("cm", *[None] * 1000))
         await run.tell(outbox, "a")
         await clock.advance(200_000)
+        await run.quiet()
         before = len(deaf.heard)
         await clock.advance(600_000)
+        await run.quiet()
         assert 9 <= len(deaf.heard) - before <= 10
 
     async def test_who_could_not_do_it_now_is_told_again(self, run: Run, clock: FakeClock) -> None:
         outbox, busy = await run.outbox(), await run.listen(Listener("cm", 503, 500))
         told = await run.tell(outbox, "a")
+        await run.quiet()
         assert not await outbox.settled(told, timeout_ms=20)
         await clock.advance(1_000)
+        await run.quiet()
         await clock.advance(2_000)
         assert await outbox.settled(told)
         assert busy.heard == ["a", "a", "a"]
@@ -251,6 +261,7 @@ class TestTellingAgain:
             run.bus.publish(event_processed("r1"), EventProcessed(correlation_id=told, **fields))
 
         answer("stranger")
+        await run.quiet()
         assert not await outbox.settled([told], timeout_ms=20)
         answer("cm")
         answer("cm")

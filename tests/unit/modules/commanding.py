@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from house import House, Reply
+from waiting import until
 
 from kaa.modules.cex.module import MODULE as CEX
 from kaa.protocols import elce, esp, x_register
@@ -97,6 +98,11 @@ class Device:
         endpoints = {name.replace("_", "-"): version for name, version in versions.items()}
         self._house.publish(elce.connected("kpc"), endpoints=endpoints or {self.endpoint_id: self.version})
 
+    async def forget(self, count: int) -> None:
+        """Wait until so many commands have been pushed, and let go of them."""
+        await until(lambda: len(self.pushed_ids) == count)
+        self.pushes.clear()
+
     @property
     def pushed_ids(self) -> list[int]:
         """The ids of all commands that were pushed, in order."""
@@ -148,6 +154,11 @@ async def post(
 def begin(house: House, call: Any) -> "asyncio.Task[Reply]":
     """Have a call go on beside the test."""
     return house.tasks.spawn(call, name="a caller")
+
+
+async def waits(house: House) -> None:
+    """Wait until somebody waits for the result of a command."""
+    await until(lambda: b"kaa_cex_waiting 1.0" in house.metrics.render())
 
 
 async def rows(house: House, query: str) -> list[Any]:

@@ -352,6 +352,7 @@ class Gateway:
 
         if count:
             return list(await until(read, what=f"{count} refusals are kept"))
+        await until(lambda: not self.house.storage.under_way, what="what was noted is written")
         assert await read() == []
         return []
 

@@ -8,7 +8,7 @@ from aiohttp import web
 from house import House, Reply
 from waiting import until
 
-from kaa.core.errors import Refusal
+from kaa.core.errors import Refusal, Unavailable
 from kaa.modules.rci.module import MODULE as RCI
 from kaa.protocols import cip
 from kaa.protocols.cip import CommandInvocationRequest, CommandInvocationResult
@@ -26,6 +26,7 @@ class Agent:
         self._house = house
         self.asked: list[CommandInvocationRequest] = []
         self._open: dict[int, list[asyncio.Future[Any]]] = {}
+        self._is_over = False
         self.refusals: list[Refusal] = []  # what is said to the next ones at once
 
     async def hear(self, name: str = "cex") -> "Agent":
@@ -36,6 +37,7 @@ class Agent:
         return self
 
     def _stop(self) -> None:
+        self._is_over = True
         for command_id in list(self._open):
             self.tell(command_id, 503, version="")
 
@@ -65,6 +67,8 @@ class Agent:
         self.asked.append(request)
         if self.refusals:
             raise self.refusals.pop(0)
+        if self._is_over:
+            raise Unavailable("the test is over")
         future = asyncio.get_running_loop().create_future()
         self._open.setdefault(request.command_id, []).append(future)
         status, payload, reason, version = await future
@@ -176,7 +180,8 @@ async def move_until(house: House, condition: Callable[[], Any], *, ms: int = TI
 
 
 async def leap(house: House, ms: int) -> None:
-    """Let a long time go by without what happens every moment of it."""
+    """Let a long time go by without what happens every moment of it, when nothing is under way."""
+    await house.still()
     house.clock.set(house.clock.now_ms() + ms)
     await house.clock.advance(TICK_MS)
 

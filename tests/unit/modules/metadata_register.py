@@ -1,7 +1,7 @@
 """A small endpoint register for tests: it keeps metadata in memory, and says yes or no as the contracts have it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from house import House
@@ -21,8 +21,8 @@ class Register:
         self.version: dict[str, str] = {}
         self.revision: dict[str, int] = {}
         self.asked: list[Any] = []
-        self.on_ask: Callable[[Any], None] = lambda _: None
-        """Called with every question before it is answered: here a test changes the world, or raises."""
+        self.on_ask: Callable[[Any], Awaitable[Any] | None] = lambda _: None
+        """Called with every question before it is answered: here a test changes the world, raises, or has it wait."""
 
     async def open(self) -> "Register":
         answers = {
@@ -69,7 +69,8 @@ class Register:
     def _noted(self, handler: Callable[[Any], Any]) -> Callable[[Any], Any]:
         async def run(request: Any) -> Any:
             self.asked.append(request)
-            self.on_ask(request)
+            if (wait := self.on_ask(request)) is not None:
+                await wait
             reply, fields = handler(request)
             for name in ("endpoint_id", "endpoint_ids"):
                 if name in reply.__annotations__:

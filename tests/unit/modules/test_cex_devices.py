@@ -132,7 +132,7 @@ class TestPushing:
         device = await start(house)
         for type_, body in (("switch", 1), ("reboot", None), ("switch", 2)):
             await post(house, type_, body=body, awaitTimeout=0)
-        device.pushes.clear()
+        await device.forget(3)
         device.connect(dev_1="home-v2")
         await until(lambda: len(device.pushes) == 2)
         assert device.pushes == [
@@ -172,7 +172,7 @@ class TestPushing:
             await post(house, body="x" * 40_000 + str(number), awaitTimeout=0)
         for _ in range(120):
             await post(house, "tick", awaitTimeout=0)
-        device.pushes.clear()
+        await device.forget(123)
         device.connect()
         await until(lambda: len(device.pushed_ids) == 123)
         assert [len(commands) for *_, path, commands in device.pushes if path.endswith("switch")] == [1, 1, 1]

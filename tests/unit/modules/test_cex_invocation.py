@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from commanding import Device, begin, command_path, post, rows, start
+from commanding import Device, begin, command_path, post, rows, start, waits
 from house import House
 from waiting import until
 
@@ -80,6 +80,7 @@ async def test_an_answer_comes_after_minutes_and_after_a_restart(house: House) -
     assert lost.cancel() or lost.done()  # nobody is there any more to hear what it got
     device = await start(house)
     asked = ask(house, timeout_ms=600_000)
+    await waits(house)
     await house.clock.advance(120_000)
     await device.done(ID)
     assert (await asked).status_code == 200

@@ -1,6 +1,5 @@
 """DCX: from a payload to samples, told to all, and answered when every reliable receiver has them."""
 
-import asyncio
 import json
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +20,7 @@ from kaa.protocols.dstp import DataSamplesEvent, DataSamplesProcessed
 from kaa.protocols.esp import ExtensionData
 
 APPLICATIONS = {"home": ["home-v1"], "garden": ["garden-v1"]}
+ANSWERED = dstp.data_samples_processed("replica-1")
 
 
 def split(payload: bytes, path: str = "/json", *, is_relaxed: bool = False) -> tuple[bytes, ...]:
@@ -204,11 +204,6 @@ class Wiring:
         return found.status_code, found.reason_phrase
 
 
-async def settled() -> None:
-    for _ in range(50):
-        await asyncio.sleep(0)
-
-
 class TestTelling:
     async def test_samples_are_told_with_the_message_s_time_and_correlation(self, house: House) -> None:
         dcx = await Wiring(house).start()
@@ -314,9 +309,10 @@ class TestReliableReceivers:
 
     async def test_one_who_does_not_answer_is_given_up_and_named(self, house: House) -> None:
         dcx = await Wiring(house).start(config={"reliable": ["epts", "kdca"], "receivers-timeout": "3s"})
-        await dcx.receiver("epts", lambda _: (200, None))
-        await dcx.receiver("kdca", lambda _: None)
+        both = [await dcx.receiver("epts", lambda _: (200, None)), await dcx.receiver("kdca", lambda _: None)]
         asked = dcx.say()
+        await until(lambda: all(both))
+        await house.handled(ANSWERED)
         await house.clock.advance(2_999)
         assert dcx.answers == []
         await house.clock.advance(1)
@@ -328,24 +324,21 @@ class TestReliableReceivers:
     async def test_an_answer_that_comes_too_late_is_nobody_s(self, house: House) -> None:
         dcx = await Wiring(house).start(config={"receivers-timeout": "1s"})
         heard = await dcx.receiver("epts", lambda _: None)
-        await settled()
         asked = dcx.say()
+        await until(lambda: heard)
         await house.clock.advance(1_000)
         assert (await dcx.answer_to(asked)).status_code == 504
         house.publish(
-            dstp.data_samples_processed("replica-1"),
-            correlation_id=heard[0].correlation_id,
-            receiver_service_instance_name="epts",
-            status_code=200,
+            ANSWERED, correlation_id=heard[0].correlation_id, receiver_service_instance_name="epts", status_code=200
         )
-        await settled()
+        await house.quiet()
         assert len(dcx.answers) == 1
 
     async def test_a_slow_message_does_not_hold_up_those_of_other_bursts(self, house: House) -> None:
         dcx = await Wiring(house).start()
-        await dcx.receiver("epts", lambda event: None if b"slow" in event.data_samples[0] else (200, None))
+        heard = await dcx.receiver("epts", lambda event: None if b"slow" in event.data_samples[0] else (200, None))
         slow = dcx.say(b'["slow"]')
-        await settled()
+        await until(lambda: heard)
         assert await dcx.ask(b"[1]") == (200, None)
         assert [answer.correlation_id for answer in dcx.answers] != [slow]
         await house.clock.advance(9_000)
@@ -359,8 +352,10 @@ class TestReliableReceivers:
 
     async def test_answers_of_who_is_not_reliable_do_not_count(self, house: House) -> None:
         dcx = await Wiring(house).start(config={"receivers-timeout": "1s"})
-        await dcx.receiver("kdca", lambda _: (200, None))
+        heard = await dcx.receiver("kdca", lambda _: (200, None))
         asked = dcx.say()
+        await until(lambda: heard)
+        await house.handled(ANSWERED)
         await house.clock.advance(1_000)
         assert (await dcx.answer_to(asked)).status_code == 504
 

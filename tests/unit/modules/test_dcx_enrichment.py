@@ -1,17 +1,19 @@
 """DCX: samples with the metadata of their endpoint in them, for applications that want it."""
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
-from house import House
+from house import REPLICA, House
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from metadata_register import Register
-from test_dcx import APPLICATIONS, Wiring, settled
+from test_dcx import APPLICATIONS, Wiring
 from waiting import until
 
 from kaa.core.errors import TooLarge, Unavailable
+from kaa.core.subjects import Subject
 from kaa.modules.dcx.enrichment import enriched
 from kaa.modules.dcx.module import MODULE as DCX
 from kaa.protocols import elce, eme, epmmp
@@ -120,7 +122,7 @@ class TestEnrichment:
         assert len(register.questions(ASKED)) == 1
         register.change("dev-1", floor=4)
         register.tell_changed("dev-1")
-        await settled()
+        await house.quiet()
         await dcx.ask(b"{}")
         assert metadata_of(heard[-1]) == [{"floor": 4}]
         assert len(register.questions(ASKED)) == 2
@@ -146,10 +148,17 @@ class TestEnrichment:
             assert {sample["~ep-metadata"]["floor"] for sample in samples} == {floor}
 
     async def test_messages_of_one_endpoint_do_not_overtake_each_other(self, house: House) -> None:
-        dcx, _, heard = await start(house)
-        first = [dcx.say(b'{"n":1}'), dcx.say(b"{}", endpoint_id="dev-9")]
-        await settled()
+        dcx, register, heard = await start(house)
+        gate = asyncio.Event()
+        register.add("dev-2")
+        register.on_ask = lambda request: gate.wait() if request.endpoint_id == "dev-2" else None
+        first = [dcx.say(b'{"n":1}'), dcx.say(b"{}", endpoint_id="dev-2")]
+        await until(lambda: len(register.questions(ASKED)) == 2)
+        await house.handled(Subject(f"kaa.v1.replica.{REPLICA}.>", ASKED))  # what the first one needs is known now
         more = [dcx.say(b'{"n":%d}' % n) for n in (2, 3)]
+        dcx.say(b"{}", app_version_name="garden-v1", endpoint_id="dev-3")  # which needs nothing, and comes behind them
+        await until(lambda: "dev-3" in [event.endpoint_id for event in heard])
+        gate.set()
         for one in first + more:
             assert (await dcx.answer_to(one)).status_code == 200
         of_first = [event for event in heard if event.endpoint_id == "dev-1"]
@@ -176,7 +185,7 @@ class TestEnrichment:
         dcx, register, heard = await start(house)
         await dcx.ask(b"{}")
         register.remove("dev-1")
-        await settled()
+        await house.quiet()
         assert await dcx.ask(b"{}") == (200, None)
         assert metadata_of(heard[-1]) == [{}]
 
@@ -220,7 +229,7 @@ class TestEnrichment:
 
         register.on_ask = change_behind
         await dcx.ask(b"{}")
-        await settled()
+        await house.quiet()
         register.change("dev-1", floor=5)
         await dcx.ask(b"{}")
         assert metadata_of(heard[-1]) == [{"floor": 5}]

@@ -1,6 +1,8 @@
 """EPL: who comes and goes becomes metadata and a time series."""
 
-from collections.abc import Mapping
+import threading
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from kaa.protocols.x_presence import PresenceResponse, PresentEndpoint
 APPLICATIONS = {"home": ["home-v1", "home-v2"]}
 ANY_SERIES = tstp.data_points_received("epl")
 BATCH = epmmp.EndpointMetadataKeyBatchUpdateRequest
+COMING, GOING = elce.connected("kpc"), elce.disconnected("kpc")
 
 
 class World:
@@ -30,7 +33,7 @@ class World:
         self.present: dict[str, tuple[str, int]] = {}
         self.points: list[tuple[str, str, int, Any]] = []
         self.refuse: Any = None
-        self.told = 0
+        self.told = self.checks = 0
 
     async def open(self) -> "World":
         """Open the others, without EPL."""
@@ -53,7 +56,7 @@ class World:
                 correlation_id=event.correlation_id, timestamp_ms=self.house.clock.now_ms(), status_code=200
             )
 
-        block = self.house.bus.subscribe(ANY_SERIES, on_points, queue="epts", concurrency=4)
+        block = self.house.bus.subscribe(ANY_SERIES, on_points, queue="epts")
         await self.house._stack.enter_async_context(block)
 
     async def answer_presence(self) -> None:
@@ -82,6 +85,7 @@ class World:
 
         async def on_all(request: x_presence.ConnectedRequest) -> PresenceResponse:
             behind = sorted(one for one in self.present if one > (request.after or ""))
+            self.checks += not behind
             return reply(request, behind[:2])
 
         for subject, handler in (
@@ -92,16 +96,16 @@ class World:
 
     def come(self, *endpoints: str, at: int = 0, version: str = "home-v1") -> None:
         self.present |= dict.fromkeys(endpoints, (version, START_MS + at))
-        self.tell(elce.connected("kpc"), dict.fromkeys(endpoints, version), at)
+        self.tell(COMING, dict.fromkeys(endpoints, version), at)
 
     def go(self, *endpoints: str, at: int = 0, version: str = "home-v1") -> None:
         for endpoint in endpoints:
             self.present.pop(endpoint, None)
-        self.tell(elce.disconnected("kpc"), dict.fromkeys(endpoints, version), at)
+        self.tell(GOING, dict.fromkeys(endpoints, version), at)
 
     def tell_late(self, *endpoints: str, at: int) -> None:
         """Tell of a going that is over: they are there again."""
-        self.tell(elce.disconnected("kpc"), dict.fromkeys(endpoints, "home-v1"), at)
+        self.tell(GOING, dict.fromkeys(endpoints, "home-v1"), at)
 
     def tell(self, subject: Any, endpoints: Mapping[str, str], at: int) -> None:
         self.told += len(endpoints)
@@ -125,6 +129,7 @@ class World:
 
         async def nothing() -> bool:
             if in_time:
+                await self.house.still()
                 await self.house.clock.advance(1_000)
             query = "select (select count(*) from epl_point) + (select count(*) from epl_state where not is_told)"
             return await self.house.storage.read(lambda c: c.exec_driver_sql(query).scalar_one()) == 0
@@ -135,6 +140,23 @@ class World:
         """Wait until all that was told has been written down."""
         written = self.house.metrics.counter("kaa_epl_states_total", "", ())
         await until(lambda: written._value.get() >= self.told, what="all is written down")
+
+    async def checked(self) -> None:
+        """Wait until all who are connected have been looked at, for the first time."""
+        await until(lambda: self.checks, what="all are looked at")
+
+    @asynccontextmanager
+    async def gathering(self) -> AsyncIterator[None]:
+        """Have the disk hang: what is heard in the block is written down together when it is left."""
+        go_on = threading.Event()
+        hanging = self.house.tasks.spawn(self.house.storage.write(lambda _: go_on.wait()), name="the disk hangs")
+        try:
+            self.come("nobody")  # what is written at the moment is this
+            await self.house.handled(COMING)
+            yield
+        finally:
+            go_on.set()
+            await hanging
 
 
 def point(value: int, at: int, endpoint: str = "dev-1", series: str = "connectivity") -> tuple[str, str, int, Any]:
@@ -202,8 +224,11 @@ class TestComingAndGoing:
         await world.start()
         world.come("dev-1", at=1)
         await world.shows(1, 1)
-        world.go("dev-1", at=2)
-        world.come("dev-1", at=3)
+        async with world.gathering():
+            world.go("dev-1", at=2)
+            await world.house.handled(GOING)  # what is heard on two subjects has no order
+            world.come("dev-1", at=3)
+            await world.house.handled(COMING)
         await world.shows(1, 3)
         await world.is_done()
         assert sorted(world.points, key=lambda one: one[2]) == [point(1, 1), point(0, 2), point(1, 3)]
@@ -473,6 +498,7 @@ class TestAsking:
         await world.shows(1, -5)
         first, last = (world.come, world.go) if is_going_last else (world.go, world.come)
         first("dev-1", at=0)
+        await world.heard()  # what is heard on two subjects has no order
         last("dev-1", at=0)
         world.present = {"dev-1": ("home-v1", START_MS)} if is_there else {}
         last_value = int(is_there)
@@ -486,6 +512,7 @@ class TestAsking:
         await world.start(check="1m")
         world.come("dev-1", at=0)
         await world.shows(1)
+        await world.checked()
         del world.present["dev-1"]  # and nobody has told
         await world.house.clock.advance(59_000)
         assert world.metadata()["connected"] is True

@@ -328,6 +328,7 @@ class TestRefusals:
         device = await Device(house, Register(house)).start(**{"request-timeout": "2s"})
         asked = await house.hear(epmmp.metadata("epr"), name="epr", status=None)
         said = [device.say("/get"), device.say("/get")]
+        assert (await device.ask("/nowhere"))[0] == 404  # they are taken in their order: both wait by now
         await until(lambda: asked)
         await house.clock.advance(2_000)
         answers = [await device.answer_to(one) for one in said]

@@ -264,7 +264,8 @@ class TestPoison:
             assert device.is_closed
             await device.again()
         device.events.clear()
-        await device.ask(TOPIC, b"[1]", qos=1)
+        device.publish(TOPIC, b"[1]", qos=1)
+        await device.until(lambda: device.events or device.is_closed)  # it is kept on the disk first
         assert not device.is_closed
 
     async def test_where_it_cannot_be_kept_it_is_not_acknowledged(self, house: House) -> None:

@@ -171,6 +171,7 @@ class TestReports:
         await ota.make("1.1.0", "1.0.0")
         await ota.runs("dev-1", "1.0.0")
         await ota.has("dev-1", offeredVersion="1.1.0")
+        await ota.is_idle()
         await ota.house.clock.advance(5_000)
         ota.applied("dev-1", "1.1.0", code=500, reason="no room")
         status = await ota.has("dev-1", status="FAILED")

@@ -322,10 +322,10 @@ class TestTime:
         assert (reply.status, reply.message) == (504, "the endpoint gave no result within 30 s")
         await house.clock.advance(30_000)
         assert (await by_request).message == "the endpoint gave no result within 60 s"
-        await house.clock.advance(10 * TICK_MS)
         for number in range(2):
 
             async def is_over(command_id: int = ID + number) -> bool:
+                await house.clock.advance(TICK_MS)
                 found = await command(house, command_id)
                 return bool((found["status"], found["statusCode"]) == ("EXPIRED", 504))
 
@@ -361,6 +361,7 @@ class TestTime:
         waiting = ask(house, 5)
         for number, wait_ms in enumerate((250, 500, 1_000), start=1):
             await until(lambda number=number: len(agent.asked) == number)
+            await house.quiet()
             await house.clock.advance(wait_ms - 1)
             assert len(agent.asked) == number
             await house.clock.advance(1)
