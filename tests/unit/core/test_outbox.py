@@ -190,10 +190,12 @@ class TestTelling:
         outbox = await run.outbox(listeners=frozenset({"cm"}))
         other = await run.listen(Listener("ecr"))
         told = await run.tell(outbox, "a")
+        await run.quiet()
         assert not await outbox.settled(told, timeout_ms=20)
         await run.listen(Listener("cm"))
         await clock.advance(1_000)
         assert await outbox.settled(told)
+        await run.quiet()
         assert other.heard == ["a", "a"]
 
     async def test_nothing_is_waited_for_that_is_not_under_way(self, run: Run) -> None:
